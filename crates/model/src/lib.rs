@@ -1,1 +1,23 @@
-//! Placeholder while the workspace is laid out.
+//! The vocabulary that every other crate of Isles speaks.
+//!
+//! Plain data only: names, what the user declared ([`DesiredState`]), what is really there
+//! ([`ObservedState`]) and what the data plane is told ([`RouteTable`]).
+//!
+//! Invariants: no input or output, no clock, no tokio; every type that crosses a process boundary is
+//! `Serialize + Deserialize` and ignores nothing it does not know silently in a way that loses data.
+
+pub mod desired;
+pub mod names;
+pub mod observed;
+pub mod routes;
+pub mod template;
+
+pub use desired::{
+    Build, Call, Canary, Command, Console, DeployStrategy, DesiredState, Edge, EventSubscription, External,
+    Gateway, GatewayRoute, GatewayTls, Health, HealthCheck, Limits, Protocol, RateLimit, Scale, ServiceSpec,
+    StopPolicy, StopSignal,
+};
+pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};
+pub use observed::{ExitReason, ObservedState, Phase, ProcessId, ReplicaState};
+pub use routes::{Endpoint, Listener, ListenerKind, Route, RouteTable, Timeouts, Upstream};
+pub use template::{Segment, Template, Variable};

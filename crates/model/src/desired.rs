@@ -1,0 +1,318 @@
+//! What the user declared, after every path is absolute and every name is checked.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::ServiceName;
+use crate::template::Template;
+
+/// A whole system: the content of one `isles.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DesiredState {
+    /// The app's name.
+    pub name: ServiceName,
+    /// The folder that the manifest is in, absolute; `.isles/` is below it.
+    pub root: PathBuf,
+    /// The way in from outside; absent when the manifest has no `[gateway]`.
+    pub gateway: Option<Gateway>,
+    /// Every service by name.
+    pub services: BTreeMap<ServiceName, ServiceSpec>,
+    /// Systems outside that services call.
+    pub externals: BTreeMap<ServiceName, External>,
+    /// Admin API and dashboard.
+    pub console: Console,
+    /// Saga definition files, absolute glob patterns.
+    pub saga_files: Vec<PathBuf>,
+    /// Who receives which topic.
+    pub subscriptions: Vec<EventSubscription>,
+}
+
+impl DesiredState {
+    /// Every (caller, callee) pair that is declared, in order.
+    pub fn edges(&self) -> impl Iterator<Item = Edge<'_>> {
+        self.services.values().flat_map(|caller| caller.calls.iter().map(move |call| Edge { caller, call }))
+    }
+}
+
+/// A declared right to call, borrowed from the state that declares it.
+#[derive(Debug, Clone, Copy)]
+pub struct Edge<'a> {
+    /// Who calls.
+    pub caller: &'a ServiceSpec,
+    /// Whom, and how it is addressed.
+    pub call: &'a Call,
+}
+
+/// `[gateway]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gateway {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// TLS at the gateway.
+    pub tls: Option<GatewayTls>,
+    /// Routes in the order of the manifest.
+    pub routes: Vec<GatewayRoute>,
+}
+
+/// `gateway.tls`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayTls {
+    /// Certificate chain and key, PEM files.
+    Files {
+        /// The chain.
+        cert: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// Certificates by ACME (RFC 8555).
+    Acme {
+        /// Host names.
+        domains: Vec<String>,
+        /// Contact.
+        email: String,
+    },
+}
+
+/// One `[[gateway.routes]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GatewayRoute {
+    /// A path prefix; the longest that ends on a segment boundary wins.
+    pub path: String,
+    /// Only for this host (no port, lower case).
+    pub host: Option<String>,
+    /// Only for these methods, upper case; empty means all.
+    pub methods: Vec<String>,
+    /// Who answers.
+    pub service: ServiceName,
+    /// Takes `path` off before the request is passed on.
+    pub strip: bool,
+    /// The whole request, in place of the service's own limit.
+    pub timeout: Option<Duration>,
+    /// Per client address.
+    pub rate_limit: Option<RateLimit>,
+    /// Refuses requests that violate the service's contract.
+    pub enforce_contract: bool,
+}
+
+/// `"100/s"`, `"5/m"`, `"10/h"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// Requests …
+    pub requests: u32,
+    /// … in this time.
+    pub per: Duration,
+}
+
+/// What a service speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1 and h2c, with gRPC, WebSocket and server-sent events.
+    Http,
+    /// gRPC only: always HTTP/2.
+    Grpc,
+    /// Bytes.
+    Tcp,
+}
+
+impl Protocol {
+    /// The scheme of a URL to a service of this protocol.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Http | Self::Grpc => "http",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// A program and its arguments, each of them a template.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Command(pub Vec<Template>);
+
+/// A step before a release can run: program and arguments, nothing to fill in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Build(pub Vec<String>);
+
+/// One `[services.NAME]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Its name.
+    pub name: ServiceName,
+    /// Its folder, absolute.
+    pub dir: PathBuf,
+    /// How to build it, if it needs building.
+    pub build: Option<Build>,
+    /// How to run it.
+    pub command: Command,
+    /// What a release keeps, absolute paths; `None` is the default of the product description.
+    pub artifact: Option<Vec<PathBuf>>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Its contract file, absolute.
+    pub contract: Option<PathBuf>,
+    /// How its health is asked.
+    pub health: Health,
+    /// Whom it may call.
+    pub calls: Vec<Call>,
+    /// How many replicas.
+    pub scale: Scale,
+    /// How a new release replaces the old.
+    pub deploy: DeployStrategy,
+    /// Bounds on requests to it and on its memory.
+    pub limits: Limits,
+    /// Runs once per release before its first replica.
+    pub before_start: Option<Command>,
+    /// What `up --watch` watches, absolute paths.
+    pub watch: Vec<PathBuf>,
+    /// How it is asked to end.
+    pub stop: StopPolicy,
+    /// Variables of its own.
+    pub env: BTreeMap<String, Template>,
+}
+
+/// One entry of `calls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// A service or an external.
+    pub callee: ServiceName,
+    /// A fixed address for this edge, where the caller's code demands it.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// What is asked.
+    pub check: HealthCheck,
+    /// Time between two probes of a ready replica.
+    pub interval: Duration,
+    /// How long one probe may take.
+    pub timeout: Duration,
+    /// How many probes in a row must fail before a ready replica is not ready any more.
+    pub failures: u32,
+}
+
+/// What a probe does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthCheck {
+    /// `GET path`; 200 to 399 is healthy.
+    Http {
+        /// Starts with `/`.
+        path: String,
+    },
+    /// A connection is accepted.
+    Tcp,
+    /// `grpc.health.v1.Health/Check` answers SERVING.
+    Grpc,
+    /// Ready as soon as the process runs.
+    None,
+}
+
+/// `scale`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scale {
+    /// At least; 0 allows scale to zero.
+    pub min: u32,
+    /// At most.
+    pub max: u32,
+    /// Requests in flight that one replica should have; `None` means replicas are set by hand.
+    pub concurrency: Option<u32>,
+}
+
+/// `deploy`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "strategy", rename_all = "snake_case")]
+pub enum DeployStrategy {
+    /// One replica after the other.
+    Rolling,
+    /// Judged in steps.
+    Canary(Canary),
+}
+
+/// `deploy = { strategy = "canary", … }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Canary {
+    /// Percent of the requests, ascending.
+    pub steps: Vec<f64>,
+    /// How long each step lasts at least.
+    pub hold: Duration,
+    /// Percent of requests that must succeed.
+    pub success: f64,
+}
+
+/// `limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// A whole request.
+    pub timeout: Duration,
+    /// Further attempts after the first.
+    pub retries: u32,
+    /// Requests at one time.
+    pub in_flight: u32,
+    /// Bytes of memory of one replica.
+    pub memory: Option<u64>,
+}
+
+/// `stop`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopPolicy {
+    /// The first signal.
+    pub signal: StopSignal,
+    /// How long the process may take before it is killed.
+    pub grace: Duration,
+}
+
+/// Signals that ask a process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StopSignal {
+    /// SIGTERM
+    Term,
+    /// SIGINT
+    Int,
+    /// SIGQUIT
+    Quit,
+    /// SIGHUP
+    Hup,
+    /// SIGUSR1
+    Usr1,
+    /// SIGUSR2
+    Usr2,
+    /// SIGKILL: no grace at all.
+    Kill,
+}
+
+/// `[external.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct External {
+    /// Its name.
+    pub name: ServiceName,
+    /// `http://` or `https://`, host, optional port and path.
+    pub url: String,
+}
+
+/// `[console]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Console {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+/// One `[[events.subscribe]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventSubscription {
+    /// The topic.
+    pub topic: String,
+    /// Who receives.
+    pub service: ServiceName,
+    /// Where: a `POST` to this path.
+    pub path: String,
+}

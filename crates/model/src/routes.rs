@@ -1,0 +1,100 @@
+//! What the data plane is told: one complete, versioned snapshot.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Protocol;
+use crate::names::{ReleaseId, ReplicaId, ServiceName};
+
+/// A whole routing table. The data plane replaces the one it has by one with a higher version, atomically.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// The app's name, for telemetry.
+    pub app: ServiceName,
+    /// Grows with every change, also across restarts of the control plane.
+    pub version: u64,
+    /// Everything the data plane listens on.
+    pub listeners: Vec<Listener>,
+    /// Where requests can go.
+    pub upstreams: BTreeMap<ServiceName, Upstream>,
+}
+
+/// One address the data plane listens on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Where.
+    pub address: SocketAddr,
+    /// What arrives there.
+    pub kind: ListenerKind,
+}
+
+/// What arrives at a listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ListenerKind {
+    /// Requests from outside.
+    Gateway {
+        /// Its routes, in any order.
+        routes: Vec<Route>,
+    },
+    /// Requests of one service to another; the address is known to `caller` alone.
+    Edge {
+        /// Who calls.
+        caller: ServiceName,
+        /// Whom.
+        callee: ServiceName,
+    },
+}
+
+/// A route of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// A path prefix on a segment boundary.
+    pub path: String,
+    /// Only for this host (lower case, no port).
+    pub host: Option<String>,
+    /// Only for these methods; empty means all.
+    pub methods: Vec<String>,
+    /// The upstream.
+    pub service: ServiceName,
+    /// Takes `path` off.
+    pub strip: bool,
+    /// The whole request, in place of the upstream's limit.
+    pub timeout: Option<Duration>,
+}
+
+/// A service as the data plane sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Replicas that may get requests; only ready ones are here.
+    pub endpoints: Vec<Endpoint>,
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// Further attempts after the first.
+    pub retries: u32,
+}
+
+/// Time limits of an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// To establish a connection.
+    pub connect: Duration,
+    /// From the request's first byte to the response's head.
+    pub request: Duration,
+}
+
+/// A replica that may get requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Which.
+    pub replica: ReplicaId,
+    /// Of which release.
+    pub release: ReleaseId,
+    /// Where.
+    pub address: SocketAddr,
+}
