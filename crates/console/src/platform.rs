@@ -1,0 +1,122 @@
+//! What the API needs of the platform behind it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{broadcast, watch};
+
+use crate::api::{Accepted, AppStatus, LogEntry, LogQuery};
+
+/// A running app, as the API sees it.
+///
+/// Service names given to these methods are names that [`Platform::status`] lists: the server has checked them.
+pub trait Platform: Send + Sync + 'static {
+    /// The app's state, and every change of it. The sender lives as long as the app.
+    fn status(&self) -> watch::Receiver<Arc<AppStatus>>;
+
+    /// Sets how many replicas `service` is to have. Returns when that is recorded.
+    fn scale(&self, service: &str, replicas: u32) -> BoxFuture<'_, Result<Accepted, Refusal>>;
+
+    /// Replaces the replicas of `service` one after the other. Returns when that is recorded.
+    fn restart(&self, service: &str) -> BoxFuture<'_, Result<Accepted, Refusal>>;
+
+    /// The latest `query.n` lines of the services asked for, oldest first.
+    ///
+    /// A line that was sent to [`Platform::live_logs`] may be in here as well, equal in every field.
+    fn recent_logs(&self, query: &LogQuery) -> BoxFuture<'_, Result<Vec<LogEntry>, Refusal>>;
+
+    /// Every line from now on, of all services.
+    fn live_logs(&self) -> broadcast::Receiver<Arc<LogEntry>>;
+
+    /// Begins an orderly end: the state becomes `stopping`, and the socket closes when everything is gone.
+    fn down(&self);
+}
+
+/// Why the platform does not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refusal {
+    /// A stable name of the reason, for programs: `unknown_service`, `out_of_range`, …
+    pub code: &'static str,
+    /// What is wrong and what to do, for a person.
+    pub detail: String,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+impl Refusal {
+    /// There is no such service; names the likely one.
+    pub fn unknown_service<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.into_iter().collect();
+        let detail = match closest(name, &known) {
+            Some(likely) => format!("there is no service `{name}`; did you mean `{likely}`?"),
+            None if known.is_empty() => format!("there is no service `{name}`: the app has none"),
+            None => format!("there is no service `{name}`; there are: {}", known.join(", ")),
+        };
+        Self { code: "unknown_service", detail, status: 404 }
+    }
+
+    /// A value is outside what is allowed.
+    pub fn out_of_range(detail: impl Into<String>) -> Self {
+        Self { code: "out_of_range", detail: detail.into(), status: 422 }
+    }
+
+    /// The app is ending and takes no more orders.
+    pub fn stopping() -> Self {
+        Self { code: "stopping", detail: "the app is stopping".to_owned(), status: 409 }
+    }
+
+    /// The platform failed at something that should have worked.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self { code: "internal", detail: detail.into(), status: 500 }
+    }
+}
+
+/// The name in `known` that `name` was probably meant to be: at most a third of it is different.
+fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let (distance, likely) = known.iter().map(|k| (edit_distance(name, k), *k)).min()?;
+    (distance <= likely.len().div_ceil(3)).then_some(likely)
+}
+
+/// How many characters must be put in, taken out or replaced to turn `a` into `b` (Levenshtein).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_service_names_the_likely_one() {
+        let known = ["orders", "payments", "inventory"];
+        for (given, expected) in [
+            ("order", "there is no service `order`; did you mean `orders`?"),
+            ("paymets", "there is no service `paymets`; did you mean `payments`?"),
+            ("x", "there is no service `x`; there are: orders, payments, inventory"),
+        ] {
+            assert_eq!(Refusal::unknown_service(given, known).detail, expected);
+        }
+        assert_eq!(Refusal::unknown_service("x", []).detail, "there is no service `x`: the app has none");
+    }
+
+    #[test]
+    fn edit_distances() {
+        for (a, b, expected) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+        {
+            assert_eq!(edit_distance(a, b), expected, "{a} {b}");
+        }
+    }
+}
