@@ -1,0 +1,264 @@
+//! One service, one moment: what to do next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use model::{ObservedState, Phase, ReleaseId, ReplicaId, ReplicaState, ServiceName};
+
+use crate::backoff::restart_delay;
+
+/// A replica whose probes fail for this long is stopped and started anew: it hangs.
+pub const UNREADY_LIMIT: Duration = Duration::from_secs(30);
+
+/// What is wanted of one service now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Want {
+    /// Which service.
+    pub service: ServiceName,
+    /// What it should run; `None` while nothing is built yet, or when it may not start yet.
+    pub release: Option<ReleaseId>,
+    /// How many replicas.
+    pub replicas: u32,
+    /// Replicas whose process was started before this moment (Unix milliseconds) are to be replaced: a restart.
+    pub not_before: u64,
+    /// How long a draining replica may take to finish its requests.
+    pub drain_limit: Duration,
+}
+
+/// What the data plane says of the replicas of a service.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Traffic {
+    /// Replicas in the routing table that is in force. `None` while the data plane cannot be asked.
+    pub routed: Option<BTreeSet<ReplicaId>>,
+    /// Requests in flight for each replica; a replica that is absent has none.
+    pub in_flight: BTreeMap<ReplicaId, u64>,
+}
+
+/// One thing to do. Steps of one plan do not depend on each other's outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Start a process in this slot.
+    Start(ReplicaId),
+    /// Send it no more requests.
+    Drain(ReplicaId),
+    /// End its process.
+    Stop(ReplicaId),
+    /// Its process is gone and it is not wanted any more.
+    Forget(ReplicaId),
+}
+
+/// Why a step is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// There are fewer replicas than wanted.
+    Missing,
+    /// The process ended, and the back-off is over.
+    Ended {
+        /// How many times in a row.
+        failures: u32,
+    },
+    /// A replacement of the wanted release is started beside it, or is ready.
+    Outdated,
+    /// There are more replicas than wanted.
+    Surplus,
+    /// It has no requests any more.
+    Drained,
+    /// It did not finish its requests in time.
+    DrainLimit,
+    /// Its probes failed for longer than [`UNREADY_LIMIT`].
+    Hung,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => write!(f, "fewer replicas run than wanted"),
+            Self::Ended { failures } => write!(f, "its process ended ({failures} in a row)"),
+            Self::Outdated => write!(f, "a newer release or a restart replaces it"),
+            Self::Surplus => write!(f, "more replicas run than wanted"),
+            Self::Drained => write!(f, "it has no requests any more"),
+            Self::DrainLimit => write!(f, "it did not finish its requests in time"),
+            Self::Hung => write!(f, "its health checks fail for too long"),
+        }
+    }
+}
+
+/// What to do, why, and when to look again even if nothing happens.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// In the order in which they are to be begun.
+    pub steps: Vec<(Step, Reason)>,
+    /// Unix milliseconds.
+    pub next: Option<u64>,
+}
+
+impl Plan {
+    fn push(&mut self, step: Step, reason: Reason) {
+        self.steps.push((step, reason));
+    }
+
+    fn look_again_at(&mut self, at: u64) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+}
+
+/// Plans the next steps of one service. `now` is in Unix milliseconds.
+///
+/// Replacement is one at a time with one replica more than wanted (surge 1, unavailable 0): a ready replica
+/// is drained for a newer one only while more are ready than wanted.
+pub fn plan(want: &Want, observed: &ObservedState, traffic: &Traffic, now: u64) -> Plan {
+    let mut plan = Plan::default();
+    let mine: Vec<(&ReplicaId, &ReplicaState)> =
+        observed.replicas.iter().filter(|(id, _)| id.service == want.service).collect();
+    for (id, state) in &mine {
+        if state.phase == Phase::Draining {
+            end_drained(&mut plan, id, state, want, traffic, now);
+        }
+    }
+    let (current, outdated): (Vec<_>, Vec<_>) = mine
+        .iter()
+        .copied()
+        .filter(|(_, state)| !matches!(state.phase, Phase::Draining | Phase::Stopping))
+        .partition(|(_, state)| is_current(want, state));
+    let keep = trim(&mut plan, &current, want);
+    for (id, state) in &keep {
+        heal(&mut plan, id, state, now);
+    }
+    let running_outdated = replace(&mut plan, &keep, &outdated, want);
+    fill(&mut plan, &mine, keep.len(), running_outdated, want);
+    plan
+}
+
+fn is_current(want: &Want, state: &ReplicaState) -> bool {
+    // With nothing to replace it by, what runs is what is wanted.
+    want.release.as_ref().is_none_or(|release| *release == state.release)
+        && state.started_at >= want.not_before
+}
+
+/// A draining replica ends once the data plane has let go of it.
+fn end_drained(
+    plan: &mut Plan,
+    id: &ReplicaId,
+    state: &ReplicaState,
+    want: &Want,
+    traffic: &Traffic,
+    now: u64,
+) {
+    let unrouted = traffic.routed.as_ref().is_some_and(|routed| !routed.contains(id));
+    let idle = traffic.in_flight.get(id).copied().unwrap_or(0) == 0;
+    let limit = state.since.saturating_add(millis(want.drain_limit));
+    if unrouted && idle {
+        plan.push(Step::Stop(id.clone()), Reason::Drained);
+    } else if now >= limit {
+        plan.push(Step::Stop(id.clone()), Reason::DrainLimit);
+    } else {
+        plan.look_again_at(limit);
+    }
+}
+
+/// Takes away what is too much, those that serve nobody first, then the highest numbers; gives what stays.
+fn trim<'a>(
+    plan: &mut Plan,
+    current: &[(&'a ReplicaId, &'a ReplicaState)],
+    want: &Want,
+) -> Vec<(&'a ReplicaId, &'a ReplicaState)> {
+    let mut order = current.to_vec();
+    order.sort_by_key(|(id, state)| (state.phase != Phase::Ready, id.index));
+    let keep = usize::try_from(want.replicas).unwrap_or(usize::MAX).min(order.len());
+    for (id, state) in order.split_off(keep) {
+        retire(plan, id, state, Reason::Surplus);
+    }
+    order
+}
+
+/// Ends a replica in the way that its phase asks for.
+fn retire(plan: &mut Plan, id: &ReplicaId, state: &ReplicaState, reason: Reason) {
+    match state.phase {
+        Phase::Exited => plan.push(Step::Forget(id.clone()), reason),
+        // It was ready a moment ago, so the data plane may still know it.
+        Phase::Ready | Phase::Unready => plan.push(Step::Drain(id.clone()), reason),
+        Phase::Starting => plan.push(Step::Stop(id.clone()), reason),
+        Phase::Draining | Phase::Stopping => {}
+    }
+}
+
+/// Starts what ended, after its back-off, and ends what hangs.
+fn heal(plan: &mut Plan, id: &ReplicaId, state: &ReplicaState, now: u64) {
+    match state.phase {
+        Phase::Exited => {
+            let due = state.since.saturating_add(millis(restart_delay(id, state.failures)));
+            if now >= due {
+                plan.push(Step::Start(id.clone()), Reason::Ended { failures: state.failures });
+            } else {
+                plan.look_again_at(due);
+            }
+        }
+        Phase::Unready => {
+            let due = state.since.saturating_add(millis(UNREADY_LIMIT));
+            if now >= due {
+                plan.push(Step::Stop(id.clone()), Reason::Hung);
+            } else {
+                plan.look_again_at(due);
+            }
+        }
+        Phase::Starting | Phase::Ready | Phase::Draining | Phase::Stopping => {}
+    }
+}
+
+/// Retires outdated replicas as far as current ones make up for them; gives how many outdated ones run on.
+fn replace(
+    plan: &mut Plan,
+    current: &[(&ReplicaId, &ReplicaState)],
+    outdated: &[(&ReplicaId, &ReplicaState)],
+    want: &Want,
+) -> usize {
+    let ready =
+        |list: &[(&ReplicaId, &ReplicaState)]| list.iter().filter(|(_, s)| s.phase == Phase::Ready).count();
+    let wanted = usize::try_from(want.replicas).unwrap_or(usize::MAX);
+    let mut spare = (ready(current) + ready(outdated)).saturating_sub(wanted);
+    let mut left = 0;
+    for (id, state) in outdated {
+        if state.phase != Phase::Ready {
+            retire(plan, id, state, Reason::Outdated);
+        } else if spare > 0 {
+            spare -= 1;
+            retire(plan, id, state, Reason::Outdated);
+        } else {
+            left += 1;
+        }
+    }
+    left
+}
+
+/// Starts what is missing: all at once when nothing is being replaced, else one more than wanted at most.
+fn fill(
+    plan: &mut Plan,
+    mine: &[(&ReplicaId, &ReplicaState)],
+    current: usize,
+    running_outdated: usize,
+    want: &Want,
+) {
+    if want.release.is_none() {
+        return;
+    }
+    let wanted = usize::try_from(want.replicas).unwrap_or(usize::MAX);
+    let surge = usize::from(running_outdated > 0);
+    let room = (wanted + surge).saturating_sub(current + running_outdated);
+    let missing = wanted.saturating_sub(current).min(room);
+    let mut taken: BTreeSet<u32> = mine.iter().map(|(id, _)| id.index).collect();
+    for _ in 0..missing {
+        let index = (1..).find(|i| !taken.contains(i)).unwrap_or(u32::MAX);
+        taken.insert(index);
+        let id = ReplicaId { service: want.service.clone(), index };
+        let reason = if running_outdated > 0 { Reason::Outdated } else { Reason::Missing };
+        plan.push(Step::Start(id), reason);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
