@@ -94,7 +94,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     faults = error.faults if isinstance(error, Invalid) else []
-    errors = [{"field": fault.field, "detail": fault.detail} for fault in faults]
+    errors = [{"field": f.field, "code": "invalid", "message": f.detail} for f in faults]
     return problem(
         request, 422, "validation_failed", "Some values cannot be used.", errors=errors
     )
