@@ -14,6 +14,9 @@
 //! seen in the status, not in the answer.
 
 pub mod api;
+pub mod client;
 mod platform;
+pub mod server;
+pub mod socket;
 
 pub use platform::{Platform, Refusal};

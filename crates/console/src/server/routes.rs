@@ -1,0 +1,152 @@
+//! One handler an operation.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Context;
+use super::streams;
+use crate::Refusal;
+use crate::api::{Accepted, AppStatus, LogItem, LogQuery, Problem, ScaleRequest, ServiceStatus};
+
+/// How many past lines there are when nobody says how many.
+const DEFAULT_LINES: usize = 100;
+/// The most past lines one request may ask for.
+const MOST_LINES: usize = 100_000;
+
+/// The app and all its services, as they are now.
+#[utoipa::path(get, path = "/v1/status", responses((status = 200, body = AppStatus)))]
+pub async fn status(State(context): State<Context>) -> Json<AppStatus> {
+    Json(now(&context).as_ref().clone())
+}
+
+/// One service, as it is now.
+#[utoipa::path(get, path = "/v1/services/{service}",
+    params(("service" = String, Path, description = "Its name.")),
+    responses((status = 200, body = ServiceStatus),
+              (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub async fn service(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+) -> Result<Json<ServiceStatus>, Refusal> {
+    let status = now(&context);
+    require(&status, &name)?;
+    status.service(&name).cloned().map(Json).ok_or_else(|| Refusal::unknown_service(&name, []))
+}
+
+/// Sets how many replicas a service is to have.
+#[utoipa::path(post, path = "/v1/services/{service}/scale",
+    params(("service" = String, Path, description = "Its name.")),
+    request_body = ScaleRequest,
+    responses((status = 202, body = Accepted),
+              (status = 404, body = Problem, content_type = "application/problem+json"),
+              (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub async fn scale(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    body: Result<Json<ScaleRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<Accepted>), Refusal> {
+    let Json(wanted) = body?;
+    require(&now(&context), &name)?;
+    let accepted = context.platform.scale(&name, wanted.replicas).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
+}
+
+/// Replaces the replicas of a service one after the other.
+#[utoipa::path(post, path = "/v1/services/{service}/restart",
+    params(("service" = String, Path, description = "Its name.")),
+    responses((status = 202, body = Accepted),
+              (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub async fn restart(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<Accepted>), Refusal> {
+    require(&now(&context), &name)?;
+    let accepted = context.platform.restart(&name).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
+}
+
+/// What `GET /v1/logs` takes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LogParams {
+    /// Names of services with commas between them; all services when absent.
+    #[serde(default)]
+    service: Option<String>,
+    /// How many past lines at most: 100 when absent, 100000 at most.
+    #[serde(default)]
+    n: Option<usize>,
+    /// Goes on with new lines as they are written.
+    #[serde(default)]
+    follow: bool,
+}
+
+/// Lines of output: the latest, oldest first, and with `follow` every one from then on. One JSON value a line.
+#[utoipa::path(get, path = "/v1/logs", params(LogParams),
+    responses((status = 200, body = LogItem, content_type = "application/x-ndjson"),
+              (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub async fn logs(
+    State(context): State<Context>,
+    params: Result<Query<LogParams>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(params) = params?;
+    let query = log_query(&params);
+    let status = now(&context);
+    query.services.iter().try_for_each(|name| require(&status, name))?;
+    // Before the past is read, so that nothing falls between the two; what is in both is taken out by the stream.
+    let live = params.follow.then(|| context.platform.live_logs());
+    let recent = context.platform.recent_logs(&query).await?;
+    Ok(ndjson(Body::from_stream(streams::logs(recent, live, query, context.shutdown))))
+}
+
+/// The app's state now and after each change. One JSON value a line; the stream ends when the app is gone.
+#[utoipa::path(get, path = "/v1/watch",
+    responses((status = 200, body = AppStatus, content_type = "application/x-ndjson")))]
+pub async fn watch(State(context): State<Context>) -> Response {
+    ndjson(Body::from_stream(streams::watch(context.platform.status(), context.shutdown)))
+}
+
+/// Begins an orderly end. The socket closes when everything is gone.
+#[utoipa::path(post, path = "/v1/down", responses((status = 202, body = Accepted)))]
+pub async fn down(State(context): State<Context>) -> (StatusCode, Json<Accepted>) {
+    context.platform.down();
+    let message = format!("{} is stopping", now(&context).app);
+    (StatusCode::ACCEPTED, Json(Accepted { message }))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/v1/openapi.json", responses((status = 200, body = serde_json::Value)))]
+pub async fn contract() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], super::openapi()).into_response()
+}
+
+fn now(context: &Context) -> Arc<AppStatus> {
+    context.platform.status().borrow().clone()
+}
+
+fn require(status: &AppStatus, service: &str) -> Result<(), Refusal> {
+    match status.service(service) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::unknown_service(service, status.services.iter().map(|s| s.name.as_str()))),
+    }
+}
+
+fn log_query(params: &LogParams) -> LogQuery {
+    let names = params.service.as_deref().unwrap_or_default();
+    LogQuery {
+        services: names.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+        n: params.n.unwrap_or(DEFAULT_LINES).min(MOST_LINES),
+    }
+}
+
+fn ndjson(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], body)
+        .into_response()
+}

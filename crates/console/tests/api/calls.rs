@@ -1,0 +1,106 @@
+//! Every operation, and what happens when it cannot be done.
+
+use console::api::AppState;
+use console::client::{Client, ClientError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::platform::start;
+
+fn refused(error: ClientError) -> (u16, String, String) {
+    match error {
+        ClientError::Refused(p) => (p.status, p.code, p.detail),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn status_and_services_are_read() {
+    let app = start(16);
+    let status = app.client.status().await.unwrap();
+    assert_eq!(&status, app.platform.status.borrow().as_ref());
+    let service = app.client.service("orders").await.unwrap();
+    assert_eq!(Some(&service), status.service("orders"));
+}
+
+#[tokio::test]
+async fn scale_and_restart_are_accepted_or_refused_with_a_reason() {
+    let app = start(16);
+    assert_eq!(app.client.scale("orders", 3).await.unwrap().message, "orders goes to 3");
+    assert_eq!(app.client.service("orders").await.unwrap().desired, 3);
+    assert_eq!(app.client.restart("payments").await.unwrap().message, "payments restarts");
+
+    let (status, code, detail) = refused(app.client.scale("orders", 5).await.unwrap_err());
+    assert_eq!((status, code.as_str(), detail.as_str()), (422, "out_of_range", "at most 4 replicas"));
+    let (status, code, detail) = refused(app.client.restart("order").await.unwrap_err());
+    assert_eq!((status, code.as_str()), (404, "unknown_service"));
+    assert_eq!(detail, "there is no service `order`; did you mean `orders`?");
+    let (status, ..) = refused(app.client.service("a/../b?c").await.unwrap_err());
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn nothing_running_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sock");
+    assert!(matches!(Client::new(&path).status().await, Err(ClientError::NothingRunning)), "absent");
+    drop(console::socket::bind(&path).unwrap());
+    assert!(matches!(Client::new(&path).status().await, Err(ClientError::NothingRunning)), "refused");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "not a socket").unwrap();
+    assert!(matches!(Client::new(&path).status().await, Err(ClientError::NothingRunning)), "a file");
+}
+
+#[tokio::test]
+async fn a_watch_gets_the_state_now_each_change_and_the_end() {
+    let app = start(16);
+    let mut watch = app.client.watch().await.unwrap();
+    assert_eq!(watch.next().await.unwrap().unwrap().state, AppState::Starting);
+    app.platform.change(|s| s.state = AppState::Ready);
+    assert_eq!(watch.next().await.unwrap().unwrap().state, AppState::Ready);
+    app.client.down().await.unwrap();
+    assert_eq!(watch.next().await.unwrap().unwrap().state, AppState::Stopping);
+    app.shutdown.cancel();
+    assert_eq!(watch.next().await.unwrap(), None);
+    app.server.await.unwrap().unwrap();
+    assert!(matches!(app.client.status().await, Err(ClientError::NothingRunning)));
+}
+
+/// What a client that is not ours gets: bytes in, status and body out.
+async fn raw(client: &Client, request: &str) -> (String, String) {
+    let mut stream = console::socket::connect(client.socket()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn bad_requests_get_problem_documents() {
+    let app = start(16);
+    let large = "x".repeat(20_000);
+    for (request, status, code) in [
+        ("GET /nowhere HTTP/1.1\r\n".to_owned(), 404, "not_found"),
+        ("DELETE /v1/status HTTP/1.1\r\n".to_owned(), 405, "method_not_allowed"),
+        ("GET /v1/logs?n=many HTTP/1.1\r\n".to_owned(), 400, "bad_query"),
+        ("GET /v1/logs?service=ordes HTTP/1.1\r\n".to_owned(), 404, "unknown_service"),
+        (post("{\"replicas\":-1}"), 422, "bad_body"),
+        (post("{\"replicas\":"), 400, "bad_body"),
+        (post(&large), 413, "bad_body"),
+    ] {
+        let (headers, body) = request.split_once("\r\n\r\n").unwrap_or((request.trim_end(), ""));
+        let request = format!("{headers}\r\nhost: isles\r\nconnection: close\r\n\r\n{body}");
+        let (head, body) = raw(&app.client, &request).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request:.60}: {head}");
+        assert!(head.contains("application/problem+json"), "{head}");
+        let problem: console::api::Problem = serde_json::from_str(&body).unwrap();
+        assert_eq!((problem.status, problem.code.as_str()), (status, code), "{request:.60}");
+    }
+}
+
+fn post(body: &str) -> String {
+    format!(
+        "POST /v1/services/orders/scale HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

@@ -1,0 +1,153 @@
+//! A platform whose state the tests set, served on a socket in a temporary folder.
+
+use std::sync::{Arc, Mutex};
+
+use console::api::{
+    Accepted, AppState, AppStatus, LogEntry, LogQuery, LogStream, ReplicaStatus, ServiceState, ServiceStatus,
+};
+use console::client::Client;
+use console::{Platform, Refusal};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+pub struct InMemory {
+    pub status: watch::Sender<Arc<AppStatus>>,
+    pub live: broadcast::Sender<Arc<LogEntry>>,
+    pub written: Mutex<Vec<LogEntry>>,
+}
+
+impl InMemory {
+    pub fn change(&self, change: impl FnOnce(&mut AppStatus)) {
+        self.status.send_modify(|status| change(Arc::make_mut(status)));
+    }
+
+    /// As a real platform does: the past and the stream get the line one after the other, not at once.
+    pub fn write(&self, at: u64, service: &str, text: &str) {
+        let entry = entry(at, service, text);
+        self.written.lock().unwrap().push(entry.clone());
+        let _ = self.live.send(Arc::new(entry));
+    }
+}
+
+impl Platform for InMemory {
+    fn status(&self) -> watch::Receiver<Arc<AppStatus>> {
+        self.status.subscribe()
+    }
+
+    fn scale(&self, service: &str, replicas: u32) -> BoxFuture<'_, Result<Accepted, Refusal>> {
+        let service = service.to_owned();
+        async move {
+            if replicas > 4 {
+                return Err(Refusal::out_of_range("at most 4 replicas"));
+            }
+            self.change(|status| {
+                for s in status.services.iter_mut().filter(|s| s.name == service) {
+                    s.desired = replicas;
+                }
+            });
+            Ok(Accepted { message: format!("{service} goes to {replicas}") })
+        }
+        .boxed()
+    }
+
+    fn restart(&self, service: &str) -> BoxFuture<'_, Result<Accepted, Refusal>> {
+        let message = format!("{service} restarts");
+        async move { Ok(Accepted { message }) }.boxed()
+    }
+
+    fn recent_logs(&self, query: &LogQuery) -> BoxFuture<'_, Result<Vec<LogEntry>, Refusal>> {
+        let query = query.clone();
+        async move {
+            let written = self.written.lock().unwrap();
+            let wanted: Vec<_> = written.iter().filter(|e| query.wants(&e.service)).cloned().collect();
+            Ok(wanted[wanted.len().saturating_sub(query.n)..].to_vec())
+        }
+        .boxed()
+    }
+
+    fn live_logs(&self) -> broadcast::Receiver<Arc<LogEntry>> {
+        self.live.subscribe()
+    }
+
+    fn down(&self) {
+        self.change(|status| status.state = AppState::Stopping);
+    }
+}
+
+pub struct Running {
+    pub platform: Arc<InMemory>,
+    pub client: Client,
+    pub shutdown: CancellationToken,
+    pub server: tokio::task::JoinHandle<std::io::Result<()>>,
+    _folder: tempfile::TempDir,
+}
+
+pub fn start(live_capacity: usize) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("control.sock");
+    let platform = Arc::new(InMemory {
+        status: watch::Sender::new(Arc::new(shop())),
+        live: broadcast::Sender::new(live_capacity),
+        written: Mutex::default(),
+    });
+    let shutdown = CancellationToken::new();
+    let listener = console::socket::bind(&socket).unwrap();
+    let server = tokio::spawn(console::server::serve(listener, platform.clone(), shutdown.clone()));
+    Running { platform, client: Client::new(socket), shutdown, server, _folder: folder }
+}
+
+pub fn entry(at: u64, service: &str, text: &str) -> LogEntry {
+    LogEntry {
+        at,
+        service: service.to_owned(),
+        replica: Some(format!("{service}-1")),
+        stream: LogStream::Out,
+        text: text.to_owned(),
+    }
+}
+
+fn shop() -> AppStatus {
+    AppStatus {
+        app: "shop".to_owned(),
+        root: "/srv/shop".to_owned(),
+        pid: 1,
+        proxy_pid: Some(2),
+        gateway: Some("http://127.0.0.1:8080".to_owned()),
+        state: AppState::Starting,
+        since: 1_000,
+        started_at: 900,
+        version: "0.1.0".to_owned(),
+        services: vec![service("orders"), service("payments")],
+        route_version: 1,
+    }
+}
+
+fn service(name: &str) -> ServiceStatus {
+    ServiceStatus {
+        name: name.to_owned(),
+        protocol: "http".to_owned(),
+        release: Some("0123456789ab".to_owned()),
+        state: ServiceState::Starting,
+        since: 1_000,
+        detail: None,
+        last_lines: Vec::new(),
+        desired: 1,
+        ready: 0,
+        calls: Vec::new(),
+        replicas: vec![ReplicaStatus {
+            id: format!("{name}-1"),
+            phase: "starting".to_owned(),
+            release: "0123456789ab".to_owned(),
+            address: "127.0.0.1:4000".to_owned(),
+            pid: Some(3),
+            started_at: 1_000,
+            restarts: 0,
+            memory: None,
+            last_exit: None,
+            next_start_at: None,
+            probe_error: None,
+        }],
+    }
+}
