@@ -1,0 +1,140 @@
+//! What tests of services need: the real app on a port of its own, a database in a folder of its own, signed-in people.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{AUDIENCE, Auth, Claims, ISSUER, Role};
+use crate::clock::{new_id, now_ms};
+use crate::config::StartError;
+use crate::jwks::{Jwk, JwkSet};
+use crate::start::{App, listen};
+
+/// An app that is being served on a free loopback port. It is stopped at once when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    addr: SocketAddr,
+    stop: CancellationToken,
+    served: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Running {
+    /// Serves the app.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn start(app: App) -> Result<Self, StartError> {
+        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let addr = listener.local_addr().map_err(StartError::prepare)?;
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(app.serve(listener, stop.clone()));
+        Ok(Self { addr, stop, served: Some(served) })
+    }
+
+    /// The full URL of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops as SIGTERM does: what is in flight is finished first.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(served) = self.served.take() {
+            let _ = served.await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(served) = &self.served {
+            served.abort();
+        }
+    }
+}
+
+/// Signs access tokens as accounts does, with a key of its own.
+pub struct Signer {
+    key: EncodingKey,
+    public: Jwk,
+}
+
+impl Signer {
+    /// A signer with a new key.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn new() -> Result<Self, StartError> {
+        let refused = |_| StartError::prepare("no Ed25519 key could be made");
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).map_err(refused)?;
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).map_err(|_| StartError::prepare("the key is not readable"))?;
+        use base64::Engine as _;
+        let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        Ok(Self { key: EncodingKey::from_ed_der(pkcs8.as_ref()), public: Jwk::ed25519(&new_id(), &x) })
+    }
+
+    /// The published keys.
+    #[must_use]
+    pub fn jwks(&self) -> JwkSet {
+        JwkSet { keys: vec![self.public.clone()] }
+    }
+
+    /// What an app needs to accept these tokens.
+    #[must_use]
+    pub fn auth(&self) -> Auth {
+        Auth::fixed(&self.jwks())
+    }
+
+    /// Valid claims for a customer, to be altered by tests of refusal.
+    #[must_use]
+    pub fn claims(&self, customer: &str, role: Role) -> Claims {
+        let now = now_ms() / 1000;
+        Claims {
+            iss: ISSUER.into(),
+            aud: AUDIENCE.into(),
+            sub: customer.into(),
+            sid: new_id(),
+            email: format!("{customer}@example.com"),
+            name: customer.into(),
+            role,
+            iat: now,
+            exp: now + 900,
+            jti: new_id(),
+        }
+    }
+
+    /// A token with these claims.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn sign(&self, claims: &Claims) -> Result<String, StartError> {
+        let header = Header { kid: Some(self.public.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, claims, &self.key).map_err(StartError::prepare)
+    }
+
+    /// A token for a customer.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn customer(&self, customer: &str) -> Result<String, StartError> {
+        self.sign(&self.claims(customer, Role::Customer))
+    }
+
+    /// A token for an admin.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn admin(&self, customer: &str) -> Result<String, StartError> {
+        self.sign(&self.claims(customer, Role::Admin))
+    }
+}
