@@ -109,12 +109,15 @@ impl Auth {
             NoKey::Unknown => invalid(),
             NoKey::Unreachable => Problem::unavailable("accounts"),
         })?;
-        let token = jsonwebtoken::decode::<Claims>(token, &key, &self.validation).map_err(|error| match error.kind() {
-            jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
-                Problem::unauthenticated("The access token has expired. Refresh it, or sign in again.")
-            }
-            _ => invalid(),
-        })?;
+        let token =
+            jsonwebtoken::decode::<Claims>(token, &key, &self.validation).map_err(|error| {
+                match error.kind() {
+                    jsonwebtoken::errors::ErrorKind::ExpiredSignature => Problem::unauthenticated(
+                        "The access token has expired. Refresh it, or sign in again.",
+                    ),
+                    _ => invalid(),
+                }
+            })?;
         Ok(Customer::from(token.claims))
     }
 
@@ -173,7 +176,13 @@ impl Customer {
 
 impl From<Claims> for Customer {
     fn from(claims: Claims) -> Self {
-        Self { id: claims.sub, session: claims.sid, email: claims.email, name: claims.name, role: claims.role }
+        Self {
+            id: claims.sub,
+            session: claims.sid,
+            email: claims.email,
+            name: claims.name,
+            role: claims.role,
+        }
     }
 }
 
@@ -198,7 +207,11 @@ impl<S: Sync> FromRequestParts<S> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let customer = Customer::from_request_parts(parts, state).await?;
-        if customer.is_admin() { Ok(Self(customer)) } else { Err(Problem::forbidden("Only an admin may do this.")) }
+        if customer.is_admin() {
+            Ok(Self(customer))
+        } else {
+            Err(Problem::forbidden("Only an admin may do this."))
+        }
     }
 }
 
@@ -227,7 +240,10 @@ fn caller(headers: &HeaderMap) -> &str {
 }
 
 /// Lets only these services use these routes; everyone else gets 403 `caller_not_allowed`.
-pub fn internal<S: Clone + Send + Sync + 'static>(allowed: &'static [&'static str], routes: Router<S>) -> Router<S> {
+pub fn internal<S: Clone + Send + Sync + 'static>(
+    allowed: &'static [&'static str],
+    routes: Router<S>,
+) -> Router<S> {
     routes.route_layer(from_fn(move |request: Request, next: Next| guard(allowed, request, next)))
 }
 
@@ -235,6 +251,10 @@ async fn guard(allowed: &'static [&'static str], request: Request, next: Next) -
     if allowed.contains(&caller(request.headers())) {
         return next.run(request).await;
     }
-    Problem::new(StatusCode::FORBIDDEN, "caller_not_allowed", "This operation is for other services of the shop only.")
-        .into_response()
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "caller_not_allowed",
+        "This operation is for other services of the shop only.",
+    )
+    .into_response()
 }

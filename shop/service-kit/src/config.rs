@@ -66,18 +66,26 @@ impl Config {
     /// # Errors
     /// A variable is missing or cannot be understood.
     pub fn from_env(service: &str) -> Result<Self, StartError> {
-        Self::from_vars(service, std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
+        Self::from_vars(
+            service,
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+        )
     }
 
     /// The same from given variables, for tests.
     ///
     /// # Errors
     /// A variable is missing or cannot be understood.
-    pub fn from_vars(service: &str, vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, StartError> {
-        let vars: BTreeMap<String, String> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    pub fn from_vars(
+        service: &str,
+        vars: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, StartError> {
+        let vars: BTreeMap<String, String> =
+            vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let get = |name: &str| vars.get(name).map(String::as_str);
         let missing = |name: &str, hint| StartError::Missing { name: name.to_owned(), hint };
-        let port = get("PORT").ok_or_else(|| missing("PORT", "the port to listen on, 0 to 65535 (`isles up` sets it)"))?;
+        let port = get("PORT")
+            .ok_or_else(|| missing("PORT", "the port to listen on, 0 to 65535 (`isles up` sets it)"))?;
         let port: u16 = port.parse().map_err(|_| StartError::Invalid {
             name: "PORT".into(),
             why: "it must be a number from 0 to 65535".into(),
@@ -94,7 +102,9 @@ impl Config {
         let database_url = match (get("DATABASE_URL"), &data_dir) {
             (Some(url), _) => url.to_owned(),
             (None, Some(dir)) => format!("sqlite://{}/{service}.db", dir.display()),
-            (None, None) => return Err(missing("DATABASE_URL", "sqlite://FILE or postgres://… (or set ISLES_DATA)")),
+            (None, None) => {
+                return Err(missing("DATABASE_URL", "sqlite://FILE or postgres://… (or set ISLES_DATA)"));
+            }
         };
         Ok(Self { service, addr: SocketAddr::new(host, port), database_url, data_dir, vars })
     }
@@ -154,7 +164,14 @@ mod tests {
 
     #[test]
     fn reads_what_is_set() {
-        let config = config(&[("PORT", "0"), ("ISLES_DATA", "/data"), ("PAYMENT_HUB_URL", "http://127.0.0.1:1/"), ("N", "7"), ("E", "")]).unwrap();
+        let config = config(&[
+            ("PORT", "0"),
+            ("ISLES_DATA", "/data"),
+            ("PAYMENT_HUB_URL", "http://127.0.0.1:1/"),
+            ("N", "7"),
+            ("E", ""),
+        ])
+        .unwrap();
         assert_eq!(config.addr.to_string(), "127.0.0.1:0");
         assert_eq!(config.database_url, "sqlite:///data/catalog.db");
         assert_eq!(config.callee_url("payment-hub").unwrap(), "http://127.0.0.1:1");

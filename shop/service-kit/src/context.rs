@@ -33,7 +33,8 @@ impl RequestContext {
     /// Reads the headers of a request that has just arrived.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let left = headers.get(&DEADLINE).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+        let left =
+            headers.get(&DEADLINE).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
         Self {
             request_id: headers.get(&REQUEST_ID).cloned().unwrap_or_else(new_request_id),
             traceparent: headers.get(&TRACEPARENT).cloned(),

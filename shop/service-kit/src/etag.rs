@@ -88,7 +88,8 @@ pub fn not_modified(headers: &HeaderMap, version: i64) -> bool {
 }
 
 fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
-    let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).peekable();
+    let mut values =
+        headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).peekable();
     values.peek()?;
     Some(values.collect::<Vec<_>>().join(","))
 }
@@ -96,7 +97,9 @@ fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 /// RFC 9110: `If-Match` compares strongly, so that a weak tag never matches; `If-None-Match` weakly.
 fn names(tags: &str, version: i64, weak: bool) -> bool {
     let wanted = format!("\"v{version}\"");
-    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag == wanted || (weak && tag.strip_prefix("W/") == Some(&wanted)))
+    tags.split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag == wanted || (weak && tag.strip_prefix("W/") == Some(&wanted)))
 }
 
 #[cfg(test)]

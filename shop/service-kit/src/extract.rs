@@ -56,7 +56,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         if parts.uri.query().is_some_and(has_nul) {
-            return Err(Problem::invalid("query", "control_character", "The query must not contain NUL characters."));
+            return Err(Problem::invalid(
+                "query",
+                "control_character",
+                "The query must not contain NUL characters.",
+            ));
         }
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
@@ -90,16 +94,20 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 fn body_problem(rejection: BytesRejection) -> Problem {
     match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this service accepts.")
-        }
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "The body is larger than this service accepts.",
+        ),
         _ => Problem::malformed_body("The body could not be read to its end."),
     }
 }
@@ -109,7 +117,11 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if bytes.windows(6).any(|window| window.eq_ignore_ascii_case(b"\\u0000")) {
         let value: Value = serde_json::from_slice(bytes).map_err(|error| syntax(&error))?;
         if holds_nul(&value) {
-            return Err(Problem::invalid("body", "control_character", "Texts must not contain NUL characters."));
+            return Err(Problem::invalid(
+                "body",
+                "control_character",
+                "Texts must not contain NUL characters.",
+            ));
         }
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -179,7 +191,10 @@ mod tests {
 
     #[test]
     fn tells_what_is_wrong_and_where() {
-        assert_eq!(code(r#"{"lines":[{"quantity":1},{"quantity":-1}]}"#), (422, "validation_failed".into(), Some("lines[1].quantity".into())));
+        assert_eq!(
+            code(r#"{"lines":[{"quantity":1},{"quantity":-1}]}"#),
+            (422, "validation_failed".into(), Some("lines[1].quantity".into()))
+        );
         assert_eq!(code(r#"{"lines":[{"quantity":1e400}]}"#).0, 400);
         assert_eq!(code(r#"{"lines":[{"quantity":99999999999999999999}]}"#).0, 422);
         assert_eq!(code("[]").0, 422);

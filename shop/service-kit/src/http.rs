@@ -81,10 +81,23 @@ impl CallError {
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Refused { problem, .. } if matches!(problem.status().as_u16(), 402 | 409 | 422 | 429) => problem,
+            CallError::Refused { problem, .. }
+                if matches!(problem.status().as_u16(), 402 | 409 | 422 | 429) =>
+            {
+                problem
+            }
             CallError::Refused { service, problem } => {
-                tracing::error!(callee = service, status = problem.status().as_u16(), code = problem.code(), "unexpected refusal");
-                Self::new(StatusCode::BAD_GATEWAY, "upstream_error", format!("{service} gave an unexpected answer."))
+                tracing::error!(
+                    callee = service,
+                    status = problem.status().as_u16(),
+                    code = problem.code(),
+                    "unexpected refusal"
+                );
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    "upstream_error",
+                    format!("{service} gave an unexpected answer."),
+                )
             }
             CallError::Unavailable { service, cause } | CallError::Unknown { service, cause } => {
                 tracing::warn!(callee = service, cause, "call failed");
@@ -105,7 +118,11 @@ impl Callee {
 
     /// A callee at a base URL without a slash at its end.
     pub fn new(name: impl Into<String>, base: impl Into<String>) -> Self {
-        let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build().unwrap_or_default();
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .build()
+            .unwrap_or_default();
         Self { name: name.into(), base: base.into(), client }
     }
 
@@ -208,7 +225,10 @@ impl Call {
         if let Some(context) = RequestContext::current() {
             timeout = context.time_left().map_or(timeout, |left| left.min(timeout));
             if timeout.is_zero() {
-                return Err(CallError::Unavailable { service, cause: "no time is left for this request".into() });
+                return Err(CallError::Unavailable {
+                    service,
+                    cause: "no time is left for this request".into(),
+                });
             }
             request = request.header(REQUEST_ID, context.request_id);
             if let Some(traceparent) = context.traceparent {

@@ -41,7 +41,14 @@ impl Jwk {
     #[must_use]
     pub fn ed25519(kid: &str, x: &str) -> Self {
         let text = str::to_owned;
-        Self { kty: text("OKP"), crv: text("Ed25519"), kid: text(kid), x: text(x), alg: text("EdDSA"), usage: text("sig") }
+        Self {
+            kty: text("OKP"),
+            crv: text("Ed25519"),
+            kid: text(kid),
+            x: text(x),
+            alg: text("EdDSA"),
+            usage: text("sig"),
+        }
     }
 }
 
@@ -55,7 +62,8 @@ pub struct JwkSet {
 impl JwkSet {
     fn decode(&self) -> HashMap<String, DecodingKey> {
         let ours = self.keys.iter().filter(|key| key.kty == "OKP" && key.crv == "Ed25519");
-        ours.filter_map(|key| Some((key.kid.clone(), DecodingKey::from_ed_components(&key.x).ok()?))).collect()
+        ours.filter_map(|key| Some((key.kid.clone(), DecodingKey::from_ed_components(&key.x).ok()?)))
+            .collect()
     }
 }
 

@@ -158,7 +158,11 @@ mod tests {
         let text = r#"{"amount":1250,"currency":"EUR"}"#;
         let money: Money = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&money).unwrap(), text);
-        for bad in [r#"{"amount":1.5,"currency":"EUR"}"#, r#"{"amount":1,"currency":"eur"}"#, r#"{"amount":1,"currency":"€"}"#] {
+        for bad in [
+            r#"{"amount":1.5,"currency":"EUR"}"#,
+            r#"{"amount":1,"currency":"eur"}"#,
+            r#"{"amount":1,"currency":"€"}"#,
+        ] {
             assert!(serde_json::from_str::<Money>(bad).is_err(), "{bad}");
         }
     }

@@ -80,7 +80,8 @@ impl<K: Serialize + DeserializeOwned> PageRequest<K> {
             None => None,
             Some(text) => {
                 let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Problem::invalid_cursor())?;
-                let token: Token<K> = serde_json::from_slice(&bytes).map_err(|_| Problem::invalid_cursor())?;
+                let token: Token<K> =
+                    serde_json::from_slice(&bytes).map_err(|_| Problem::invalid_cursor())?;
                 if token.f != filter {
                     return Err(Problem::invalid_cursor());
                 }
@@ -134,7 +135,12 @@ mod tests {
         loop {
             let request = PageRequest::<i64>::new(&("list", "q"), None, cursor.as_deref()).unwrap();
             let fetch = usize::try_from(request.fetch()).unwrap();
-            let rows = all.iter().copied().filter(|n| request.after.is_none_or(|after| *n > after)).take(fetch).collect();
+            let rows = all
+                .iter()
+                .copied()
+                .filter(|n| request.after.is_none_or(|after| *n > after))
+                .take(fetch)
+                .collect();
             let page = request.page(rows, |n| *n);
             seen.extend(page.items);
             cursor = page.next_cursor;
@@ -150,7 +156,9 @@ mod tests {
         let request = PageRequest::<i64>::new(&"a", None, None).unwrap();
         let cursor = request.page((0..30).collect(), |n| *n).next_cursor.unwrap();
         assert!(PageRequest::<i64>::new(&"a", None, Some(&cursor)).is_ok());
-        for (filter, cursor) in [("b", cursor.as_str()), ("a", ""), ("a", "é"), ("a", "AAAA"), ("a", "eyJmIjoxfQ")] {
+        for (filter, cursor) in
+            [("b", cursor.as_str()), ("a", ""), ("a", "é"), ("a", "AAAA"), ("a", "eyJmIjoxfQ")]
+        {
             let problem = PageRequest::<i64>::new(&filter, None, Some(cursor)).unwrap_err();
             assert_eq!(problem.code(), "invalid_cursor");
         }

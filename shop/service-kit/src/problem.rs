@@ -38,16 +38,11 @@ struct Inner {
     errors: Vec<FieldError>,
     members: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    transient: bool,
 }
 
 impl Problem {
     /// A problem with this status, stable code, and sentence for people.
-    pub fn new(
-        status: StatusCode,
-        code: impl Into<Cow<'static, str>>,
-        detail: impl Into<String>,
-    ) -> Self {
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             status,
             code: code.into(),
@@ -56,7 +51,6 @@ impl Problem {
             errors: Vec::new(),
             members: Map::new(),
             headers: Vec::new(),
-            transient: false,
         }))
     }
 
@@ -96,17 +90,6 @@ impl Problem {
     pub fn at(mut self, path: &str) -> Self {
         self.0.instance.get_or_insert_with(|| path.to_owned());
         self
-    }
-
-    /// Marks an error that is gone when the same transaction is run again (busy, deadlock, serialization).
-    #[must_use]
-    pub(crate) fn transient(mut self) -> Self {
-        self.0.transient = true;
-        self
-    }
-
-    pub(crate) fn is_transient(&self) -> bool {
-        self.0.transient
     }
 
     /// The HTTP status.
@@ -172,7 +155,11 @@ impl Problem {
     #[must_use]
     pub fn from_json(status: StatusCode, body: Value) -> Self {
         let Value::Object(mut members) = body else {
-            return Self::new(status, "unknown", "The service answered with an error that it did not explain.");
+            return Self::new(
+                status,
+                "unknown",
+                "The service answered with an error that it did not explain.",
+            );
         };
         let mut text = |name: &str| match members.remove(name) {
             Some(Value::String(text)) => Some(text),
@@ -298,8 +285,12 @@ impl Problem {
     /// 429 with Retry-After.
     #[must_use]
     pub fn rate_limited(retry_after_seconds: u64) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many attempts. Wait before you try again.")
-            .retry_after(retry_after_seconds)
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many attempts. Wait before you try again.",
+        )
+        .retry_after(retry_after_seconds)
     }
 
     /// 503 with Retry-After, naming the service that is needed and down (member `service`).
@@ -407,7 +398,8 @@ mod tests {
 
     #[test]
     fn renders_the_document() {
-        let problem = Problem::state_conflict("shipped", "Too late.").field("id", "x", "y").at("/api/orders/1");
+        let problem =
+            Problem::state_conflict("shipped", "Too late.").field("id", "x", "y").at("/api/orders/1");
         let expected = serde_json::json!({
             "type": "about:blank", "title": "Conflict", "status": 409, "code": "state_conflict", "detail": "Too late.",
             "instance": "/api/orders/1", "state": "shipped", "errors": [{"field": "id", "code": "x", "message": "y"}],
@@ -419,7 +411,9 @@ mod tests {
 
     #[test]
     fn reads_what_another_service_wrote() {
-        let sent = Problem::conflict("insufficient_stock", "Not enough.").with("shortages", [1, 2]).at("/reservations");
+        let sent = Problem::conflict("insufficient_stock", "Not enough.")
+            .with("shortages", [1, 2])
+            .at("/reservations");
         let read = Problem::from_json(sent.status(), sent.to_json());
         assert_eq!(read.code(), "insufficient_stock");
         assert_eq!(read.member("shortages"), sent.member("shortages"));

@@ -89,7 +89,8 @@ impl App {
             .route("/health/live", get(|| async { axum::Json(json!({ "status": "live" })) }))
             .route("/health/ready", get(ready))
             .with_state(self.db.clone());
-        let mut router = self.routes.clone().merge(health).fallback(no_route).method_not_allowed_fallback(no_method);
+        let mut router =
+            self.routes.clone().merge(health).fallback(no_route).method_not_allowed_fallback(no_method);
         if let Some(auth) = &self.auth {
             router = router.layer(Extension(auth.clone()));
         }
@@ -251,7 +252,8 @@ fn stop_on_signal() -> Result<CancellationToken, StartError> {
 /// JSON lines on standard output; `RUST_LOG` chooses what, `info` without it.
 fn init_logs() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let logs = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_env_filter(filter);
+    let logs =
+        tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_env_filter(filter);
     // Fails only if logs were set up already, as in tests; those are then kept.
     let _ = logs.try_init();
     std::panic::set_hook(Box::new(|info| {

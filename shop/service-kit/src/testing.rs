@@ -77,7 +77,8 @@ impl Signer {
     pub fn new() -> Result<Self, StartError> {
         let refused = |_| StartError::prepare("no Ed25519 key could be made");
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).map_err(refused)?;
-        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).map_err(|_| StartError::prepare("the key is not readable"))?;
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref())
+            .map_err(|_| StartError::prepare("the key is not readable"))?;
         use base64::Engine as _;
         let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
         Ok(Self { key: EncodingKey::from_ed_der(pkcs8.as_ref()), public: Jwk::ed25519(&new_id(), &x) })

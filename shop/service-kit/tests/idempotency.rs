@@ -12,9 +12,9 @@ use common::{Database, databases};
 use http::StatusCode;
 use serde_json::{Value, json};
 use service_kit::auth::Caller;
-use service_kit::db::Db;
+use service_kit::db::{Db, Tx};
 use service_kit::extract::{Json, Path};
-use service_kit::idempotency::{Begun, Idempotency, Reply};
+use service_kit::idempotency::{Begun, Idempotency, Once, Reply};
 use service_kit::problem::Problem;
 use service_kit::start::App;
 use service_kit::testing::Running;
@@ -35,21 +35,25 @@ async fn add(
     Json(body): Json<Value>,
 ) -> Result<Reply, Problem> {
     let amount = body["amount"].as_i64().unwrap_or(0);
-    key.run(&shop.db, &caller, &body, async |tx| {
-        sqlx::query("INSERT INTO counters (id, total) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET total = counters.total + excluded.total")
-            .bind(&id)
-            .bind(amount)
-            .execute(&mut **tx)
-            .await?;
-        if amount == 13 {
-            return Err(Problem::unavailable("luck"));
-        }
-        if amount < 0 {
-            return Err(Problem::conflict("negative", "Not less than nothing."));
-        }
-        Reply::created(&json!({ "added": amount }))
-    })
-    .await
+    let mut first = match key.once(&shop.db, &caller, &body).await? {
+        Once::Replay(reply) => return Ok(reply),
+        Once::First(first) => first,
+    };
+    let outcome = add_in(first.tx(), &id, amount).await;
+    first.settle(outcome).await
+}
+
+async fn add_in(tx: &mut Tx, id: &str, amount: i64) -> Result<Reply, Problem> {
+    sqlx::query("INSERT INTO counters (id, total) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET total = counters.total + excluded.total")
+        .bind(id)
+        .bind(amount)
+        .execute(&mut **tx)
+        .await?;
+    match amount {
+        13 => Err(Problem::unavailable("luck")),
+        ..0 => Err(Problem::conflict("negative", "Not less than nothing.")),
+        _ => Reply::created(&json!({ "added": amount })),
+    }
 }
 
 /// The same over two transactions, with a gate in between.
@@ -99,7 +103,8 @@ impl Fixture {
     }
 
     async fn post(&self, path: &str, key: Option<&str>, body: Value) -> (StatusCode, Value, bool) {
-        let mut request = self.client.post(self.running.url(path)).json(&body).header("x-isles-caller", "orders");
+        let mut request =
+            self.client.post(self.running.url(path)).json(&body).header("x-isles-caller", "orders");
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
@@ -153,7 +158,10 @@ async fn a_refusal_is_stored_and_its_effect_undone_but_a_failure_is_not_stored()
             assert_eq!(status.as_u16(), 503);
         }
         assert_eq!(shop.total("a").await, 0);
-        let kept: (i64,) = sqlx::query_as("SELECT COUNT(*) FROM idempotency_keys").fetch_one(shop.shop.db.pool()).await.unwrap();
+        let kept: (i64,) = sqlx::query_as("SELECT COUNT(*) FROM idempotency_keys")
+            .fetch_one(shop.shop.db.pool())
+            .await
+            .unwrap();
         assert_eq!(kept.0, 1);
     }
 }
@@ -164,7 +172,10 @@ async fn many_at_once_have_one_effect() {
         let shop = Fixture::start(database).await;
         let requests = (0..20).map(|_| shop.post("/counters/a/add", Some("k"), json!({ "amount": 1 })));
         let answers = futures_util::future::join_all(requests).await;
-        assert!(answers.iter().all(|(status, body, _)| status.as_u16() == 201 && body["added"] == 1), "{answers:?}");
+        assert!(
+            answers.iter().all(|(status, body, _)| status.as_u16() == 201 && body["added"] == 1),
+            "{answers:?}"
+        );
         assert_eq!(shop.total("a").await, 1);
     }
 }
@@ -232,8 +243,11 @@ async fn a_dead_process_claim_is_taken_over_after_its_lease() {
         }
         let (status, body, _) = shop.post("/slow", Some("running"), json!({})).await;
         assert_eq!((status.as_u16(), body["code"].as_str()), (409, Some("request_in_flight")));
-        let answers = futures_util::future::join_all((0..5).map(|_| shop.post("/slow", Some("dead"), json!({})))).await;
-        let won = answers.iter().filter(|(status, body, replay)| status.as_u16() == 201 && body["taken_over"] == true && !replay);
+        let answers =
+            futures_util::future::join_all((0..5).map(|_| shop.post("/slow", Some("dead"), json!({})))).await;
+        let won = answers
+            .iter()
+            .filter(|(status, body, replay)| status.as_u16() == 201 && body["taken_over"] == true && !replay);
         assert_eq!(won.count(), 1, "{answers:?}");
         assert_eq!(shop.total("slow").await, 2);
     }

@@ -71,20 +71,26 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 
 /// PostgreSQL's class 22: the data cannot be stored (a NUL in a text, a number out of range).
 fn is_bad_data(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code.len() == 5 && code.starts_with("22"))
+    error
+        .as_database_error()
+        .and_then(|e| e.code())
+        .is_some_and(|code| code.len() == 5 && code.starts_with("22"))
 }
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         if is_transient(&error) {
             tracing::warn!(cause = %error, "the database is busy");
-            return Self::unavailable("the database").transient();
+            return Self::unavailable("the database");
         }
         if is_bad_data(&error) {
             return Self::validation_failed();
         }
         match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::WorkerCrashed => {
                 tracing::error!(cause = %error, "the database cannot be reached");
                 Self::unavailable("the database")
             }

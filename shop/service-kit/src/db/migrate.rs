@@ -22,11 +22,12 @@ pub(super) async fn apply(db: &Db, migrations: &[Migration]) -> Result<(), DbErr
     sqlx::query(TABLE).execute(&mut *tx).await.map_err(at("schema_migrations"))?;
     for (name, sql) in migrations {
         let checksum = hex(&Sha256::digest(sql.as_bytes()));
-        let known: Option<(String,)> = sqlx::query_as("SELECT checksum FROM schema_migrations WHERE name = $1")
-            .bind(*name)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(at(name))?;
+        let known: Option<(String,)> =
+            sqlx::query_as("SELECT checksum FROM schema_migrations WHERE name = $1")
+                .bind(*name)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(at(name))?;
         match known {
             Some((applied,)) if applied == checksum => continue,
             Some(_) => return Err(DbError::Altered((*name).to_owned())),

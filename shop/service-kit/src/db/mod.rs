@@ -11,12 +11,12 @@ mod tx;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use error::{DbError, is_check_violation, is_foreign_key_violation, is_transient, is_unique_violation};
 pub use migrate::Migration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Transaction};
 use tokio::sync::Semaphore;
 pub use tx::Tx;
 
@@ -69,14 +69,18 @@ impl Db {
     async fn connect_sqlite(url: &str) -> Result<Self, DbError> {
         let options = options(&sqlite_url(url)?)?;
         use_wal(&options).await.map_err(DbError::Connect)?;
-        let pool = AnyPoolOptions::new().max_connections(8).acquire_timeout(BUSY_TIMEOUT).after_connect(|conn, _| {
-            Box::pin(async move {
-                sqlx::raw_sql("PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;")
+        let pool = AnyPoolOptions::new().max_connections(8).acquire_timeout(BUSY_TIMEOUT).after_connect(
+            |conn, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(
+                        "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;",
+                    )
                     .execute(conn)
                     .await?;
-                Ok(())
-            })
-        });
+                    Ok(())
+                })
+            },
+        );
         let pool = pool.connect_with(options).await.map_err(DbError::Connect)?;
         Ok(Self { pool, engine: Engine::Sqlite, writers: Arc::new(Semaphore::new(1)) })
     }
@@ -103,43 +107,23 @@ impl Db {
         let permit = tokio::time::timeout(BUSY_TIMEOUT, permit).await;
         let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
         let inner = match self.engine {
-            Engine::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            Engine::Sqlite => self.begin_immediate().await?,
             Engine::Postgres => self.pool.begin().await?,
         };
         Ok(Tx::new(inner, self.engine, permit))
     }
 
-    /// Runs `work` in a write transaction and commits it, again (up to 5 times, with a random pause) when the database
-    /// asks for that: busy, deadlock, serialization failure. So `work` must have no effect but on its transaction.
-    ///
-    /// # Errors
-    /// What `work` answers (nothing is kept then), or a database failure.
-    pub async fn write<T, F>(&self, mut work: F) -> Result<T, crate::problem::Problem>
-    where
-        F: AsyncFnMut(&mut Tx) -> Result<T, crate::problem::Problem>,
-    {
+    /// SQLite may answer busy at once instead of waiting when waiting could be a deadlock (recovery, a checkpoint).
+    async fn begin_immediate(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        let began = Instant::now();
         let mut attempt = 0;
         loop {
-            let failed = match self.write_once(&mut work).await {
-                Ok(value) => return Ok(value),
-                Err(problem) => problem,
-            };
-            attempt += 1;
-            if !failed.is_transient() || attempt == tx::ATTEMPTS {
-                return Err(failed);
+            match self.pool.begin_with("BEGIN IMMEDIATE").await {
+                Err(error) if is_transient(&error) && began.elapsed() < BUSY_TIMEOUT => attempt += 1,
+                other => return other,
             }
             tx::pause(attempt).await;
         }
-    }
-
-    async fn write_once<T, F>(&self, work: &mut F) -> Result<T, crate::problem::Problem>
-    where
-        F: AsyncFnMut(&mut Tx) -> Result<T, crate::problem::Problem>,
-    {
-        let mut tx = self.begin_write().await?;
-        let value = work(&mut tx).await?;
-        tx.commit().await?;
-        Ok(value)
     }
 
     /// Asks the database for a sign of life.
@@ -169,10 +153,15 @@ fn sqlite_url(url: &str) -> Result<String, DbError> {
         return Err(DbError::Url("SQLite needs a file: sqlite:///path/to/file.db".into()));
     }
     if let Some(folder) = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|source| DbError::Folder { folder: folder.to_owned(), source })?;
+        std::fs::create_dir_all(folder)
+            .map_err(|source| DbError::Folder { folder: folder.to_owned(), source })?;
     }
     let separator = if query.is_empty() { "" } else { "&" };
-    Ok(if query.contains("mode=") { url.to_owned() } else { format!("sqlite://{file}?{query}{separator}mode=rwc") })
+    Ok(if query.contains("mode=") {
+        url.to_owned()
+    } else {
+        format!("sqlite://{file}?{query}{separator}mode=rwc")
+    })
 }
 
 /// Write-ahead logging is a property of the file, and switching to it does not wait for locks by itself:
@@ -182,7 +171,9 @@ async fn use_wal(options: &AnyConnectOptions) -> Result<(), sqlx::Error> {
     loop {
         let switched = async {
             let mut conn: AnyConnection = options.connect().await?;
-            sqlx::raw_sql("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL;").execute(&mut conn).await?;
+            sqlx::raw_sql("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL;")
+                .execute(&mut conn)
+                .await?;
             conn.close().await
         };
         match switched.await {
@@ -192,4 +183,3 @@ async fn use_wal(options: &AnyConnectOptions) -> Result<(), sqlx::Error> {
         tx::pause(attempt.min(5)).await;
     }
 }
-

@@ -9,11 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Engine;
 
-/// How often a transaction is run at most when the database keeps asking to run it again.
-pub(crate) const ATTEMPTS: u32 = 5;
-
 /// Waits a random time, longer after each attempt, so that those who collided do not collide again.
-pub(crate) async fn pause(attempt: u32) {
+pub(super) async fn pause(attempt: u32) {
     let most = 5_u64 << attempt.min(8);
     tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=most))).await;
 }
@@ -60,7 +57,10 @@ impl Tx {
         }
         let digest = Sha256::digest(name.as_bytes());
         let key = digest.iter().take(8).fold(0_i64, |key, byte| (key << 8) | i64::from(*byte));
-        sqlx::query("SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS held").bind(key).execute(&mut *self.inner).await?;
+        sqlx::query("SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS held")
+            .bind(key)
+            .execute(&mut *self.inner)
+            .await?;
         Ok(())
     }
 

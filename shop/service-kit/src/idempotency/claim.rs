@@ -35,12 +35,13 @@ pub struct Claim {
 
 pub(super) async fn begin(db: &Db, scope: Scope) -> Result<Begun, Problem> {
     let owner = new_id();
-    let begun = db.write(async |tx| claim_in(tx, &scope, &owner).await).await?;
-    let taken_over = match begun {
+    let mut tx = db.begin_write().await?;
+    let taken_over = match claim_in(&mut tx, &scope, &owner).await? {
         Claimed::Replay(reply) => return Ok(Begun::Replay(reply)),
         Claimed::New => false,
         Claimed::TakenOver => true,
     };
+    tx.commit().await?;
     let renewal = tokio::spawn(keep_renewing(db.clone(), scope.clone(), owner.clone())).abort_handle();
     Ok(Begun::Claimed(Claim { db: db.clone(), scope, owner, taken_over, renewal, ended: false }))
 }
@@ -112,7 +113,9 @@ impl Claim {
                 return Err(problem);
             }
         };
-        self.db.write(async |tx| store::complete(tx, &self.scope, &self.owner, &reply).await).await?;
+        let mut tx = self.db.begin_write().await?;
+        store::complete(&mut tx, &self.scope, &self.owner, &reply).await?;
+        tx.commit().await?;
         self.end();
         Ok(reply)
     }

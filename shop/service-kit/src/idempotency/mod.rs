@@ -2,7 +2,7 @@
 //!
 //! A key counts per caller and route (method and path template) and is kept for 24 hours. Two ways to use it:
 //!
-//! - [`Idempotency::run`] when the whole effect is one database transaction. The answer is stored in that transaction;
+//! - [`Idempotency::once`] when the whole effect is one database transaction. The answer is stored in that transaction;
 //!   two requests at once are put in a row by the database, so nothing can be left in flight.
 //! - [`Idempotency::begin`] when the work spans several transactions or calls other services. It commits a [`Claim`],
 //!   which holds off repeats with 409 until [`Claim::finish`] stores the answer in the transaction of the last effect.
@@ -13,6 +13,7 @@
 //! key may then be tried again.
 
 mod claim;
+mod once;
 mod store;
 
 use axum::extract::{FromRequestParts, MatchedPath};
@@ -24,9 +25,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use claim::{Begun, Claim, LEASE};
+pub use once::{First, Once};
 pub use store::prune;
 
-use crate::db::{Db, Migration, Tx};
+use crate::db::{Db, Migration};
 use crate::problem::{PROBLEM_JSON, Problem};
 
 /// The table that this module needs; append it to the service's migrations.
@@ -155,18 +157,29 @@ impl Idempotency {
         &self.key
     }
 
-    /// Runs `work` once for this key, in one transaction with the answer that is stored. `caller` is the customer's id or
-    /// the calling service's name; `payload` is what was asked for. `work` may be run again if the database asks for it,
-    /// so it must have no effect but on its transaction. If it answers with an error, what it did is undone.
+    /// Opens the transaction in which this key's work is done for the first time, or finds the answer that it had.
+    /// `caller` is the customer's id or the calling service's name; `payload` is what was asked for.
+    ///
+    /// ```
+    /// # use service_kit::{db::Db, idempotency::{Idempotency, Once, Reply}, problem::Problem};
+    /// # async fn handler(key: Idempotency, db: Db, caller: String, body: serde_json::Value) -> Result<Reply, Problem> {
+    /// let mut first = match key.once(&db, &caller, &body).await? {
+    ///     Once::Replay(reply) => return Ok(reply),
+    ///     Once::First(first) => first,
+    /// };
+    /// let outcome = async {
+    ///     sqlx::query("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'A'").execute(&mut **first.tx()).await?;
+    ///     Reply::created(&body)
+    /// };
+    /// let outcome = outcome.await;
+    /// first.settle(outcome).await
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// 422 `idempotency_key_reused`, 409 `request_in_flight`, what `work` answers, or a database failure.
-    pub async fn run<F>(&self, db: &Db, caller: &str, payload: &impl Serialize, mut work: F) -> Result<Reply, Problem>
-    where
-        F: AsyncFnMut(&mut Tx) -> Result<Reply, Problem>,
-    {
-        let scope = self.scope(caller, payload)?;
-        db.write(async |tx| run_in(tx, &scope, &mut work).await).await
+    /// 422 `idempotency_key_reused`, 409 `request_in_flight`, or a database failure.
+    pub async fn once(&self, db: &Db, caller: &str, payload: &impl Serialize) -> Result<Once, Problem> {
+        once::begin(db, self.scope(caller, payload)?).await
     }
 
     /// Claims this key for work that spans several transactions.
@@ -186,34 +199,6 @@ impl Idempotency {
         let fingerprint = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Scope { caller: caller.to_owned(), route: self.route.clone(), key: self.key.clone(), fingerprint })
     }
-}
-
-async fn run_in<F>(tx: &mut Tx, scope: &Scope, work: &mut F) -> Result<Reply, Problem>
-where
-    F: AsyncFnMut(&mut Tx) -> Result<Reply, Problem>,
-{
-    let now = crate::clock::now_ms();
-    // On PostgreSQL this waits for another transaction that is inserting the same key.
-    if !store::insert(tx, scope, "run", now, 0).await? {
-        let stored = store::find(tx, scope).await?;
-        match stored.map(|stored| stored.judge(scope, now)).transpose()? {
-            Some(store::Verdict::Replay(reply)) => return Ok(reply),
-            Some(store::Verdict::Abandoned) | None => {
-                store::replace(tx, scope, "run", now, 0).await?;
-            }
-        }
-    }
-    tx.mark().await?;
-    let reply = match work(tx).await {
-        Ok(reply) => reply,
-        Err(problem) if problem.is_final() => {
-            tx.undo_to_mark().await?;
-            Reply::of_problem(&problem)
-        }
-        Err(problem) => return Err(problem),
-    };
-    store::complete(tx, scope, "run", &reply).await?;
-    Ok(reply)
 }
 
 /// Feeds a JSON value in one order of members, whatever the order it came in.
@@ -240,4 +225,3 @@ fn feed(digest: &mut Sha256, value: &Value) {
         scalar => digest.update(scalar.to_string()),
     }
 }
-

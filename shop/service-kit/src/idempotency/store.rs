@@ -49,7 +49,13 @@ impl Stored {
 }
 
 /// Adds the key as in flight; false if it is there already.
-pub(super) async fn insert(tx: &mut Tx, scope: &Scope, owner: &str, now: i64, lease_until: i64) -> Result<bool, sqlx::Error> {
+pub(super) async fn insert(
+    tx: &mut Tx,
+    scope: &Scope,
+    owner: &str,
+    now: i64,
+    lease_until: i64,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         "INSERT INTO idempotency_keys (caller, route, key, fingerprint, state, owner, lease_until, status, body, created_at) \
          VALUES ($1, $2, $3, $4, 'in_flight', $5, $6, 0, '', $7) ON CONFLICT (caller, route, key) DO NOTHING",
@@ -92,14 +98,24 @@ pub(super) async fn find(tx: &mut Tx, scope: &Scope) -> Result<Option<Stored>, s
 ///
 /// # Errors
 /// 409 `request_in_flight` if another request was quicker.
-pub(super) async fn replace(tx: &mut Tx, scope: &Scope, owner: &str, now: i64, lease_until: i64) -> Result<(), Problem> {
+pub(super) async fn replace(
+    tx: &mut Tx,
+    scope: &Scope,
+    owner: &str,
+    now: i64,
+    lease_until: i64,
+) -> Result<(), Problem> {
     sqlx::query("DELETE FROM idempotency_keys WHERE caller = $1 AND route = $2 AND key = $3")
         .bind(&scope.caller)
         .bind(&scope.route)
         .bind(&scope.key)
         .execute(&mut **tx)
         .await?;
-    if insert(tx, scope, owner, now, lease_until).await? { Ok(()) } else { Err(Problem::request_in_flight(1)) }
+    if insert(tx, scope, owner, now, lease_until).await? {
+        Ok(())
+    } else {
+        Err(Problem::request_in_flight(1))
+    }
 }
 
 /// Stores the answer.
@@ -123,7 +139,12 @@ pub(super) async fn complete(tx: &mut Tx, scope: &Scope, owner: &str, reply: &Re
 }
 
 /// Moves the end of a claim's lease; false if it is no longer `owner`'s.
-pub(super) async fn renew(db: &Db, scope: &Scope, owner: &str, lease_until: i64) -> Result<bool, sqlx::Error> {
+pub(super) async fn renew(
+    db: &Db,
+    scope: &Scope,
+    owner: &str,
+    lease_until: i64,
+) -> Result<bool, sqlx::Error> {
     let mut tx = db.begin_write().await?;
     let done = sqlx::query(
         "UPDATE idempotency_keys SET lease_until = $1 \

@@ -9,7 +9,10 @@ use service_kit::idempotency;
 
 /// The tables of the tests.
 pub const MIGRATIONS: &[Migration] = &[
-    ("0001_counters", "CREATE TABLE counters (id TEXT PRIMARY KEY, total BIGINT NOT NULL CHECK (total >= -1000)); CREATE TABLE notes (id TEXT PRIMARY KEY, note TEXT);"),
+    (
+        "0001_counters",
+        "CREATE TABLE counters (id TEXT PRIMARY KEY, total BIGINT NOT NULL CHECK (total >= -1000)); CREATE TABLE notes (id TEXT PRIMARY KEY, note TEXT);",
+    ),
     idempotency::MIGRATION,
 ];
 
@@ -46,7 +49,10 @@ pub async fn databases() -> Vec<Database> {
 async fn postgres(server: &str) -> Database {
     let admin = Db::open(server, &[]).await.unwrap();
     let name = format!("kit_{}", service_kit::clock::new_id().replace('-', ""));
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(admin.pool()).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(admin.pool())
+        .await
+        .unwrap();
     let (base, _) = server.rsplit_once('/').unwrap();
     Database { url: format!("{base}/{name}"), _folder: None }
 }
