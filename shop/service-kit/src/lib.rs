@@ -25,6 +25,7 @@ pub mod http;
 pub mod idempotency;
 pub mod jwks;
 pub mod money;
+pub mod outbox;
 pub mod page;
 pub mod problem;
 pub mod start;

@@ -1,4 +1,5 @@
 //! The database on SQLite, and on PostgreSQL when there is one: start-up races, writers, and what errors mean.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Idempotency keys through real HTTP: one effect, one answer, whatever happens in between.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A served app seen from outside: health, problems, limits, identity, and an end that loses nothing.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says where")]
 
 mod common;
 
