@@ -1,0 +1,97 @@
+//! Reads logs back, newest first, with no supervisor needed.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use model::{ReplicaId, ServiceName};
+
+use super::{LogLine, aged, log_path, record};
+
+/// The last `n` lines of these services (of all, when none is named), merged by time. Reads rotated files too, but never
+/// more of any file than the `n` lines need. Replicas that no longer exist count as long as their logs do.
+///
+/// # Errors
+/// When a log cannot be read. A folder that does not exist has no lines.
+pub fn tail(logs: &Path, services: &[ServiceName], n: usize) -> io::Result<Vec<LogLine>> {
+    let mut lines: Vec<LogLine> = Vec::new();
+    for replica in replicas(logs, services)? {
+        lines.extend(tail_of(&log_path(logs, &replica), n)?);
+        // Stable: lines of one replica with the same time stay in the order they were written in.
+        lines.sort_by_key(|line| line.at);
+        lines.drain(..lines.len().saturating_sub(n));
+    }
+    Ok(lines)
+}
+
+/// The last `n` lines of one replica, through all its files.
+fn tail_of(current: &Path, n: usize) -> io::Result<Vec<LogLine>> {
+    let mut parts: Vec<Vec<LogLine>> = Vec::new();
+    let mut missing = n;
+    for file in open_all(current)? {
+        if missing == 0 {
+            break;
+        }
+        let part: Vec<LogLine> =
+            record::last(&file, missing)?.into_iter().map(|record| record.line).collect();
+        missing -= part.len().min(missing);
+        parts.push(part);
+    }
+    Ok(parts.into_iter().rev().flatten().collect())
+}
+
+/// The current file and the rotated ones, newest first. All are opened before any is read, and one that a rotation renamed in
+/// between is taken once.
+fn open_all(current: &Path) -> io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    let mut seen = HashSet::new();
+    for age in 0.. {
+        match File::open(aged(current, age)) {
+            Ok(file) => {
+                let about = file.metadata()?;
+                if seen.insert((about.dev(), about.ino())) {
+                    files.push(file);
+                }
+            }
+            // In the middle of a rotation there may be no current file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && age == 0 => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+fn replicas(logs: &Path, services: &[ServiceName]) -> io::Result<Vec<ReplicaId>> {
+    let mut found = Vec::new();
+    for folder in entries(logs)? {
+        let service = folder.file_name().and_then(|name| ServiceName::new(name.to_str()?).ok());
+        let Some(service) = service.filter(|name| services.is_empty() || services.contains(name)) else {
+            continue;
+        };
+        for file in entries(&folder)? {
+            let replica = file.file_name().and_then(|name| {
+                let (replica, kind) = name.to_str()?.split_once('.')?;
+                let is_log = kind == "log" || kind == "log.1";
+                replica.parse::<ReplicaId>().ok().filter(|replica| is_log && replica.service == service)
+            });
+            found.extend(replica);
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// What is in a folder; nothing when there is no such folder.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
+}

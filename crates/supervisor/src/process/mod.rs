@@ -1,0 +1,66 @@
+//! Processes of the operating system: who they are, whether they live, how they end.
+
+mod group;
+mod life;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+#[cfg(target_os = "linux")]
+use linux as os;
+#[cfg(not(target_os = "linux"))]
+use other as os;
+
+use std::path::Path;
+
+use model::{ProcessId, StopPolicy};
+
+pub(crate) use group::KillOnDrop;
+pub(crate) use life::{End, Leader, live};
+pub(crate) use os::identify_even_dead;
+
+/// True when exactly this process, not a later one with the same pid, runs. A zombie does not.
+pub fn alive(p: &ProcessId) -> bool {
+    identify(p.pid) == Some(*p)
+}
+
+/// The running process that has this pid now.
+pub fn identify(pid: u32) -> Option<ProcessId> {
+    os::identify(pid)
+}
+
+/// Ends a process that is not our child, with its whole group: the policy's signal, its grace, then SIGKILL.
+/// Returns when none of them is left; at once when the process does not live.
+pub async fn terminate(p: ProcessId, stop: StopPolicy) {
+    let Some(leader) = Leader::find(p) else { return };
+    let (order, ordered) = tokio::sync::oneshot::channel();
+    // The receiver is in the very next line.
+    let _ = order.send(stop);
+    live(p, leader, ordered).await;
+}
+
+/// Returns when this very process has ended, whoever its parent is; at once when it does not live.
+pub async fn gone(p: &ProcessId) {
+    if let Some(mut leader) = Leader::find(*p) {
+        leader.ended(*p).await;
+    }
+}
+
+/// Kills what a leader that died unwatched left of its group. Only where a member carries the mark of Isles: since nobody
+/// watched, the number may mean another group by now.
+pub(crate) async fn sweep(leader: ProcessId) {
+    if os::group_is_marked(leader.pid) {
+        group::end(leader).await;
+    }
+}
+
+/// Every process of this user, but this one, whose environment has `ISLES_DATA=<something below state>`.
+/// Empty on systems without `/proc`.
+pub fn marked(state: &Path) -> Vec<ProcessId> {
+    os::marked(state)
+}
+
+/// Bytes of memory that the process has resident: its proportional share where the kernel tells it, else all its pages.
+pub fn memory(p: &ProcessId) -> Option<u64> {
+    if alive(p) { os::memory(p.pid) } else { None }
+}

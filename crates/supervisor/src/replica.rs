@@ -1,0 +1,303 @@
+//! The task of one slot. It alone changes that replica's state.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use model::{ObservedState, Phase, ProcessId, ReplicaId, ReplicaState, StopPolicy};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::capture::Capture;
+use crate::clock::unix_now;
+use crate::launch::Program;
+use crate::machine::{Ended, Event, Machine, STABLE_AFTER};
+use crate::probe::Probes;
+use crate::process::{End, Leader, identify_even_dead, live};
+use crate::spec::{ReplicaSpec, StartError};
+use crate::supervisor::Shared;
+
+/// What a slot can be told.
+pub(crate) enum Command {
+    Start(Box<ReplicaSpec>, oneshot::Sender<Result<ProcessId, StartError>>),
+    Adopt(Box<(ReplicaSpec, ReplicaState)>, oneshot::Sender<bool>),
+    Drain,
+    Stop(oneshot::Sender<()>),
+    Forget,
+}
+
+/// Where every replica's state is shown.
+#[derive(Clone)]
+pub(crate) struct Published(watch::Sender<Arc<ObservedState>>);
+
+impl Published {
+    pub fn new() -> Self {
+        Self(watch::Sender::new(Arc::default()))
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Arc<ObservedState>> {
+        self.0.subscribe()
+    }
+
+    fn set(&self, id: &ReplicaId, state: &ReplicaState) {
+        self.0.send_modify(|all| {
+            Arc::make_mut(all).replicas.insert(id.clone(), state.clone());
+        });
+    }
+
+    fn remove(&self, id: &ReplicaId) {
+        self.0.send_if_modified(|all| Arc::make_mut(all).replicas.remove(id).is_some());
+    }
+}
+
+/// A process that is being watched.
+struct Life {
+    process: ProcessId,
+    policy: StopPolicy,
+    /// Taken by the first order to stop.
+    order: Option<oneshot::Sender<StopPolicy>>,
+    end: Pin<Box<dyn Future<Output = End> + Send>>,
+}
+
+impl Life {
+    fn new(process: ProcessId, leader: Leader, policy: StopPolicy) -> Self {
+        let (order, ordered) = oneshot::channel();
+        Self { process, policy, order: Some(order), end: Box::pin(live(process, leader, ordered)) }
+    }
+}
+
+/// Runs a slot until it is empty, or until the last handle of the supervisor is gone.
+pub(crate) async fn run(
+    id: ReplicaId,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    shared: Weak<Shared>,
+    published: Published,
+    capture: Capture,
+) {
+    let mut replica = Replica {
+        id,
+        published,
+        capture,
+        machine: None,
+        life: None,
+        probes: Probes::none(),
+        stable_at: None,
+        waiters: Vec::new(),
+    };
+    let mut next = commands.recv().await;
+    loop {
+        match next.take() {
+            Some(command) => replica.handle(command).await,
+            None => return,
+        }
+        while replica.machine.is_some() {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => replica.handle(command).await,
+                    None => return,
+                },
+                end = ended(&mut replica.life) => replica.ended(end).await,
+                result = replica.probes.next() => replica.apply(Event::Probed(result)),
+                () = until(replica.stable_at) => replica.apply(Event::Stable),
+            }
+        }
+        let Some(shared) = shared.upgrade() else { return };
+        next = shared.retire(&replica.id, &mut commands);
+        if next.is_none() {
+            return;
+        }
+    }
+}
+
+async fn ended(life: &mut Option<Life>) -> End {
+    match life {
+        Some(life) => (&mut life.end).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Replica {
+    id: ReplicaId,
+    published: Published,
+    capture: Capture,
+    /// `None`: the slot is empty.
+    machine: Option<Machine>,
+    life: Option<Life>,
+    probes: Probes,
+    /// When it will have been ready long enough to forget its failures.
+    stable_at: Option<Instant>,
+    /// Who waits for the slot to be gone.
+    waiters: Vec<oneshot::Sender<()>>,
+}
+
+impl Replica {
+    async fn handle(&mut self, command: Command) {
+        // An answer that cannot be delivered means that its asker has gone away.
+        match command {
+            Command::Start(spec, reply) => {
+                let _ = reply.send(self.start(*spec).await);
+            }
+            Command::Adopt(both, reply) => {
+                let _ = reply.send(self.adopt(both.0, both.1).await);
+            }
+            Command::Drain => self.apply(Event::Drain),
+            Command::Stop(reply) => self.stop(reply),
+            Command::Forget if self.life.is_none() => self.vacate(),
+            Command::Forget => {}
+        }
+    }
+
+    /// Lets the state machine decide, shows the outcome, and keeps probes and timer in step with it.
+    fn apply(&mut self, event: Event) {
+        let Some(machine) = &mut self.machine else { return };
+        let was_ready = machine.state().phase == Phase::Ready;
+        let changed = machine.apply(event, unix_now());
+        let state = machine.state();
+        match (was_ready, state.phase == Phase::Ready && state.failures > 0) {
+            (_, false) => self.stable_at = None,
+            (false, true) => self.stable_at = Some(Instant::now() + STABLE_AFTER),
+            (true, true) => {}
+        }
+        if !machine.takes_probes() {
+            self.probes = Probes::none();
+        }
+        if changed {
+            self.published.set(&self.id, state);
+        }
+    }
+
+    async fn start(&mut self, spec: ReplicaSpec) -> Result<ProcessId, StartError> {
+        if let Some(life) = &self.life {
+            return Err(StartError::Running { replica: self.id.clone(), pid: life.process.pid });
+        }
+        match &mut self.machine {
+            Some(machine) => machine.retarget(spec.release.clone(), spec.address, spec.health.failures),
+            None => {
+                let (release, failures) = (spec.release.clone(), spec.health.failures);
+                self.machine = Some(Machine::new(release, spec.address, failures, unix_now()));
+            }
+        }
+        match spawn(&self.capture, &spec).await {
+            Ok((process, leader)) => {
+                let note = format!("started pid {}: {}", process.pid, spec.argv.join(" "));
+                self.capture.tail(&self.id, &note);
+                self.life = Some(Life::new(process, leader, spec.stop));
+                self.apply(Event::Started(process));
+                self.probes = Probes::start(&spec.health, spec.address, false);
+                Ok(process)
+            }
+            Err(message) => {
+                self.capture.note(&self.id, &format!("could not be started: {message}"));
+                self.apply(Event::SpawnFailed(message.clone()));
+                Err(StartError::Spawn { replica: self.id.clone(), message })
+            }
+        }
+    }
+
+    async fn adopt(&mut self, spec: ReplicaSpec, state: ReplicaState) -> bool {
+        if let Some(life) = &self.life {
+            return Some(life.process) == state.process;
+        }
+        let found = state.process.and_then(|process| Leader::find(process).map(|leader| (process, leader)));
+        let ready = !matches!(state.phase, Phase::Starting);
+        let dead = state.process.filter(|_| found.is_none());
+        let machine = Machine::resume(state, spec.health.failures);
+        self.published.set(&self.id, machine.state());
+        let takes_probes = machine.takes_probes();
+        self.machine = Some(machine);
+        if let Some((process, leader)) = found {
+            self.capture.tail(&self.id, &format!("adopted pid {}", process.pid));
+            self.life = Some(Life::new(process, leader, spec.stop));
+            if takes_probes {
+                self.probes = Probes::start(&spec.health, spec.address, ready);
+            }
+            self.stable_at = Some(Instant::now() + STABLE_AFTER);
+            return true;
+        }
+        if let Some(process) = dead {
+            crate::process::sweep(process).await;
+            self.record_end(End::Unseen, Some("ended while Isles was not watching".to_owned())).await;
+        }
+        false
+    }
+
+    fn stop(&mut self, reply: oneshot::Sender<()>) {
+        self.waiters.push(reply);
+        let Some(life) = &mut self.life else { return self.vacate() };
+        if let Some(order) = life.order.take() {
+            // The receiver is in `life.end`, which is only polled to its end by this task.
+            let _ = order.send(life.policy);
+        }
+        self.apply(Event::Stop);
+    }
+
+    async fn ended(&mut self, end: End) {
+        self.life = None;
+        self.probes = Probes::none();
+        let asked = self.machine.as_ref().is_some_and(|machine| machine.state().phase == Phase::Stopping);
+        self.record_end(end, None).await;
+        if asked {
+            self.vacate();
+        }
+    }
+
+    /// Takes the last output, and notes how the process ended.
+    async fn record_end(&mut self, end: End, message: Option<String>) {
+        let last_lines = self.capture.finish(&self.id).await;
+        let (code, signal) = match end {
+            End::Code(code) => (Some(code), None),
+            End::Signal(signal) => (None, Some(signal)),
+            End::Unseen => (None, None),
+        };
+        let started = self.machine.as_ref().map_or(0, |machine| machine.state().started_at);
+        let ran = Duration::from_millis(unix_now().saturating_sub(started));
+        let how = message.clone().unwrap_or_else(|| describe(end));
+        self.capture.note(&self.id, &format!("{how} after {:.1} s", ran.as_secs_f64()));
+        self.apply(Event::Ended(Ended { code, signal, message, last_lines }));
+    }
+
+    /// Empties the slot; the task ends after it.
+    fn vacate(&mut self) {
+        self.machine = None;
+        self.stable_at = None;
+        self.capture.close(&self.id);
+        self.published.remove(&self.id);
+        for waiter in self.waiters.drain(..) {
+            // Its waiter has gone away.
+            let _ = waiter.send(());
+        }
+    }
+}
+
+async fn spawn(capture: &Capture, spec: &ReplicaSpec) -> Result<(ProcessId, Leader), String> {
+    let [out, err] = capture
+        .renew(&spec.id)
+        .await
+        .map_err(|error| format!("the files for its output cannot be opened: {error}"))?;
+    let program = Program { argv: &spec.argv, dir: &spec.dir, env: &spec.env };
+    let mut child = program.spawn(out.into(), err.into()).await?;
+    // Nobody has waited for the child yet, so that it is there, if only as a zombie.
+    let Some(process) = child.id().and_then(identify_even_dead) else {
+        // What cannot be identified cannot be looked after. It may have ended already.
+        let _ = child.start_kill();
+        return Err("the new process cannot be found: is /proc mounted?".to_owned());
+    };
+    Ok((process, Leader::Child(child)))
+}
+
+fn describe(end: End) -> String {
+    match end {
+        End::Code(code) => format!("exited with {code}"),
+        End::Signal(signal) => format!("was ended by signal {signal}"),
+        End::Unseen => "ended".to_owned(),
+    }
+}

@@ -1,0 +1,179 @@
+//! Programs that run to their end: builds, and the steps before a release.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Child;
+
+use crate::launch::Program;
+use crate::log::lines::split;
+use crate::process::{End, KillOnDrop, identify_even_dead};
+
+/// How many lines an error keeps.
+const LAST_LINES: usize = 20;
+/// How long output is awaited after the end. A daemon that a build leaves behind may hold its output open for ever.
+const QUIET: Duration = Duration::from_millis(200);
+const CHUNK: usize = 16 * 1024;
+
+/// One program to run to its end.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The program and its arguments. A program with a `/` in it is looked up from `dir`, any other in `PATH`.
+    pub argv: Vec<String>,
+    /// The working folder.
+    pub dir: PathBuf,
+    /// Variables added to the environment of this process.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Why a task did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// It could not be run; the message says why and what to do.
+    #[error("{message}")]
+    Spawn {
+        /// What happened.
+        message: String,
+    },
+    /// It exited with another code than 0.
+    #[error("`{command}` exited with code {code}{}", after_newline(.last_lines))]
+    Code {
+        /// What was run.
+        command: String,
+        /// The exit code.
+        code: i32,
+        /// The last lines it wrote, at most 20.
+        last_lines: Vec<String>,
+    },
+    /// A signal ended it.
+    #[error("`{command}` was ended by signal {signal}{}", after_newline(.last_lines))]
+    Signal {
+        /// What was run.
+        command: String,
+        /// The signal's number.
+        signal: i32,
+        /// The last lines it wrote, at most 20.
+        last_lines: Vec<String>,
+    },
+}
+
+impl TaskError {
+    /// A stable code for this kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Spawn { .. } => "spawn-failed",
+            Self::Code { .. } => "task-failed",
+            Self::Signal { .. } => "task-killed",
+        }
+    }
+}
+
+fn after_newline(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n  {line}")).collect()
+}
+
+/// Runs a task to its end and hands over its output, both streams, line by line.
+///
+/// Cancel-safe: dropping the future kills the task with its whole process group. What the task leaves running in its group
+/// is killed when it ends.
+///
+/// # Errors
+/// When it cannot be run, exits with another code than 0, or is ended by a signal.
+pub async fn run_once(task: Task, mut on_line: impl FnMut(&str)) -> Result<(), TaskError> {
+    let program = Program { argv: &task.argv, dir: &task.dir, env: &task.env };
+    let spawned = program.spawn(Stdio::piped(), Stdio::piped()).await;
+    let mut child = spawned.map_err(|message| TaskError::Spawn { message })?;
+    let process = child.id().and_then(identify_even_dead);
+    let group = process.map(KillOnDrop);
+    let mut last_lines = VecDeque::new();
+    let end = follow(&mut child, group, |line| {
+        if last_lines.len() == LAST_LINES {
+            last_lines.pop_front();
+        }
+        last_lines.push_back(line.to_owned());
+        on_line(line);
+    })
+    .await;
+    let (command, last_lines) = (task.argv.join(" "), Vec::from(last_lines));
+    match end {
+        Ok(End::Code(0)) => Ok(()),
+        Ok(End::Code(code)) => Err(TaskError::Code { command, code, last_lines }),
+        Ok(End::Signal(signal)) => Err(TaskError::Signal { command, signal, last_lines }),
+        Ok(End::Unseen) => {
+            Err(TaskError::Spawn { message: format!("`{command}` ended, and nobody was told how") })
+        }
+        Err(error) => Err(TaskError::Spawn { message: format!("`{command}` cannot be waited for: {error}") }),
+    }
+}
+
+/// Reads both outputs until the program has ended and they are closed, or quiet.
+async fn follow(
+    child: &mut Child,
+    mut group: Option<KillOnDrop>,
+    mut on_line: impl FnMut(&str),
+) -> std::io::Result<End> {
+    let mut out = Output::new(child.stdout.take());
+    let mut err = Output::new(child.stderr.take());
+    let mut end = None;
+    while end.is_none() || out.open() || err.open() {
+        tokio::select! {
+            () = out.read() => out.lines(&mut on_line),
+            () = err.read() => err.lines(&mut on_line),
+            status = child.wait(), if end.is_none() => {
+                end = Some(status?.into());
+                drop(group.take());
+            }
+            () = tokio::time::sleep(QUIET), if end.is_some() => break,
+        }
+    }
+    out.finish(&mut on_line);
+    err.finish(&mut on_line);
+    Ok(end.unwrap_or(End::Unseen))
+}
+
+/// One output of a task, cut into lines.
+struct Output<R> {
+    reader: Option<R>,
+    rest: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin> Output<R> {
+    fn new(reader: Option<R>) -> Self {
+        Self { reader, rest: Vec::new() }
+    }
+
+    fn open(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// Waits for more bytes; for ever when the output is closed. Cancel-safe.
+    async fn read(&mut self) {
+        let Some(reader) = &mut self.reader else { return std::future::pending().await };
+        self.rest.reserve(CHUNK);
+        // An output that cannot be read any more has ended.
+        if !reader.read_buf(&mut self.rest).await.is_ok_and(|count| count > 0) {
+            self.reader = None;
+        }
+    }
+
+    fn lines(&mut self, on_line: &mut impl FnMut(&str)) {
+        let mut used = 0;
+        for piece in split(&self.rest, !self.open()) {
+            on_line(&piece.text);
+            used = piece.end;
+        }
+        self.rest.drain(..used);
+    }
+
+    fn finish(&mut self, on_line: &mut impl FnMut(&str)) {
+        self.reader = None;
+        self.lines(on_line);
+    }
+}
+
+#[cfg(test)]
+#[path = "task_tests.rs"]
+mod tests;
