@@ -1,1 +1,38 @@
-//! Placeholder while the workspace is laid out.
+//! The control plane: small loops that bring what is observed to what is declared.
+//!
+//! The only crate that knows the mechanisms (`supervisor`, the data plane's link). State flows one way, through
+//! `watch` channels with one writer each:
+//!
+//! ```text
+//! DesiredState + wishes ─> prepare ─> replicas (planner) ─> supervisor ─> ObservedState ┬─> record ─> SQLite
+//!                                        ^                                             └─> data_plane ─> isles proxy
+//!                                        └────────── routed, in flight ──────────────────────────┘
+//! ```
+//!
+//! Invariants: a reconciler acts on state and never on the event that woke it; nothing calls upward; what a killed
+//! control plane has to find again is in the database or in the environment of the processes themselves; the
+//! data plane and the services run on when this process dies.
+
+mod cleanup;
+mod control;
+mod driver;
+mod environment;
+mod lock;
+mod paths;
+mod ports;
+mod reconcile;
+mod release;
+mod routes;
+mod status;
+mod store;
+#[cfg(test)]
+mod testing;
+mod world;
+
+pub use cleanup::{CleanUpError, clean_up};
+pub use control::{Control, Options, Refused, StartError};
+pub use lock::{Lock, LockError};
+pub use paths::Paths;
+pub use status::{Health, ServiceStatus, Status};
+pub use store::StoreError;
+pub use world::{DataPlane, Mode, Preparation};

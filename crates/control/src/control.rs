@@ -1,0 +1,391 @@
+//! The control plane as a whole: adopt what runs, start the loops, take wishes, end in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{DesiredState, ObservedState, Phase, ReplicaState, ServiceName};
+use supervisor::{ReplicaSpec, Supervisor, process};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::cleanup::end_marked;
+use crate::driver::{Reconciler as _, drive, wake_on};
+use crate::lock::{Lock, LockError};
+use crate::paths::Paths;
+use crate::ports;
+use crate::reconcile::data_plane::DataPlaneLoop;
+use crate::reconcile::{prepare, record::Record, replicas::Replicas};
+use crate::status::{self, Status};
+use crate::store::{EdgeKey, Store, StoreError};
+use crate::world::{DataPlane, Mode, Preparation, Wishes, World, now};
+
+/// How long requests that are in flight at the gateway may take when the app ends.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// A service has at most this many replicas: more is a slip of the finger on one machine.
+const MOST_REPLICAS: u32 = 100;
+
+/// What the control plane is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The `isles` program, which is started again as the data plane.
+    pub program: PathBuf,
+    /// Whether services are built before they are started.
+    pub build: bool,
+}
+
+/// Why a control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The app runs already.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The state database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state folder or a process could not be made.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The data plane could not be started.
+    #[error("the data plane could not be started: {0}")]
+    DataPlane(String),
+    /// The gateway cannot listen where the manifest says.
+    #[error("the gateway cannot listen on {address}: {reason}")]
+    Gateway {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Why a wish was not granted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no such service.
+    #[error("there is no service `{0}`")]
+    UnknownService(String),
+    /// The count is outside of what the manifest allows.
+    #[error("`{service}` can have {min} to {max} replicas, not {asked}")]
+    OutOfRange {
+        /// Of which service.
+        service: ServiceName,
+        /// At least.
+        min: u32,
+        /// At most.
+        max: u32,
+        /// What was asked for.
+        asked: u32,
+    },
+    /// The app is ending.
+    #[error("the app is stopping")]
+    Stopping,
+    /// The wish could not be recorded.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// A running control plane. Dropping it leaves services and data plane running, as killing it does.
+pub struct Control {
+    world: Arc<World>,
+    status: watch::Receiver<Arc<Status>>,
+    data_plane: tokio::sync::Mutex<Option<JoinHandle<DataPlaneLoop>>>,
+    data_plane_stop: CancellationToken,
+    _lock: Lock,
+}
+
+impl Control {
+    /// Takes over or starts everything, and returns when the way in is open; services go on starting after that.
+    pub async fn start(desired: DesiredState, options: Options) -> Result<Self, StartError> {
+        let paths = Paths::new(&desired.root);
+        let io = |what: &str| {
+            let what = what.to_owned();
+            move |source| StartError::Io { what, source }
+        };
+        paths.create().map_err(io("the state folder .isles cannot be made"))?;
+        let lock = Lock::take(&paths.lock())?;
+        let store = Arc::new(Store::open(&paths.database())?);
+        let edges = edge_addresses(&desired, &store.edges()?).map_err(io("no address for an edge"))?;
+        store.set_edges(&edges)?;
+        let supervisor = Supervisor::new(supervisor::Options {
+            logs: paths.logs(),
+            log_limit: 8 << 20,
+            log_files: 3,
+        })
+        .map_err(io("output cannot be captured"))?;
+        let recorded = store.replicas()?;
+        let scales = store.scales()?;
+        let world = Arc::new(World {
+            preparations: watch::Sender::new(waiting(&desired)),
+            desired: Arc::new(desired),
+            paths,
+            program: options.program,
+            build: options.build,
+            store,
+            supervisor,
+            wishes: watch::Sender::new(Wishes { scales, ..Wishes::default() }),
+            edges: watch::Sender::new(Arc::new(edges)),
+            data_plane: watch::Sender::new(DataPlane::default()),
+            mode: watch::Sender::new(Mode::Open),
+            retry: Notify::new(),
+            stop: CancellationToken::new(),
+        });
+        adopt(&world, &recorded).await;
+        let data_plane_stop = CancellationToken::new();
+        let data_plane = open_data_plane(&world, &data_plane_stop).await?;
+        start_loops(&world, recorded);
+        Ok(Self {
+            status: watch_status(&world),
+            world,
+            data_plane: tokio::sync::Mutex::new(Some(data_plane)),
+            data_plane_stop,
+            _lock: lock,
+        })
+    }
+
+    /// How everything is, with every change.
+    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.clone()
+    }
+
+    /// Captured output as it comes.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.world.supervisor
+    }
+
+    /// Where the app keeps its state.
+    pub fn paths(&self) -> &Paths {
+        &self.world.paths
+    }
+
+    /// Gives a service another number of replicas.
+    pub async fn scale(&self, service: &str, replicas: u32) -> Result<(), Refused> {
+        let spec = self.service(service)?;
+        let (min, max) = match spec.scale.concurrency {
+            Some(_) => (spec.scale.min, spec.scale.max),
+            None => (0, MOST_REPLICAS),
+        };
+        if !(min..=max).contains(&replicas) {
+            return Err(Refused::OutOfRange { service: spec.name.clone(), min, max, asked: replicas });
+        }
+        let (store, name) = (self.world.store.clone(), spec.name.clone());
+        let stored = tokio::task::spawn_blocking(move || store.set_scale(&name, replicas)).await;
+        match stored {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(Refused::Store(error.to_string())),
+            Err(error) => return Err(Refused::Store(error.to_string())),
+        }
+        self.world.wishes.send_modify(|wishes| {
+            wishes.scales.insert(spec.name.clone(), replicas);
+        });
+        Ok(())
+    }
+
+    /// Replaces every replica of a service by a new one, one at a time; a failed build or `before_start` is tried again.
+    pub fn restart(&self, service: &str) -> Result<(), Refused> {
+        let name = self.service(service)?.name.clone();
+        self.world.wishes.send_modify(|wishes| {
+            wishes.restarts.insert(name, now());
+        });
+        self.world.retry.notify_waiters();
+        Ok(())
+    }
+
+    fn service(&self, name: &str) -> Result<&model::ServiceSpec, Refused> {
+        if *self.world.mode.borrow() != Mode::Open {
+            return Err(Refused::Stopping);
+        }
+        self.world.desired.services.get(name).ok_or_else(|| Refused::UnknownService(name.to_owned()))
+    }
+
+    /// Ends everything in order: the way in, then the services once nothing is in flight, then the data plane.
+    pub async fn stop(&self) {
+        let Some(data_plane) = self.data_plane.lock().await.take() else { return };
+        self.world.mode.send_replace(Mode::Closing);
+        let mut state = self.world.data_plane.subscribe();
+        let before = self.world.data_plane.borrow().version;
+        let quiet = state.wait_for(|d| d.version.is_none() || d.version != before && d.in_flight.is_empty());
+        let _ = tokio::time::timeout(CLOSE_LIMIT, quiet).await;
+        self.world.mode.send_replace(Mode::Stopping);
+        let mut observed = self.world.supervisor.observed();
+        // The supervisor lives as long as `self.world`, so this ends when the last replica has.
+        let _ = observed.wait_for(|o| o.replicas.is_empty()).await;
+        self.data_plane_stop.cancel();
+        if let Ok(data_plane) = data_plane.await {
+            data_plane.shut_down().await;
+        }
+        self.world.stop.cancel();
+        end_marked(&self.world.paths, &BTreeSet::new(), Duration::from_secs(1)).await;
+        if let Err(error) = self.world.store.forget_run() {
+            tracing::warn!("the end of the run could not be recorded: {error}");
+        }
+    }
+
+    /// Kills everything at once.
+    pub async fn kill(&self) {
+        self.world.stop.cancel();
+        self.data_plane_stop.cancel();
+        end_marked(&self.world.paths, &BTreeSet::new(), Duration::ZERO).await;
+        if let Err(error) = self.world.store.forget_run() {
+            tracing::warn!("the end of the run could not be recorded: {error}");
+        }
+    }
+}
+
+fn waiting(desired: &DesiredState) -> BTreeMap<ServiceName, Preparation> {
+    desired.services.keys().map(|name| (name.clone(), Preparation::Waiting)).collect()
+}
+
+/// Each edge keeps the address that it had: a service that runs on has it in its environment.
+fn edge_addresses(
+    desired: &DesiredState,
+    known: &BTreeMap<EdgeKey, SocketAddr>,
+) -> std::io::Result<BTreeMap<EdgeKey, SocketAddr>> {
+    let mut taken: BTreeSet<SocketAddr> = known.values().copied().collect();
+    taken.extend(desired.gateway.iter().map(|g| g.listen));
+    let mut edges = BTreeMap::new();
+    for edge in desired.edges().filter(|e| desired.services.contains_key(&e.call.callee)) {
+        let key = (edge.caller.name.clone(), edge.call.callee.clone());
+        let address = match (edge.call.listen, known.get(&key)) {
+            (Some(fixed), _) => fixed,
+            (None, Some(address)) => *address,
+            (None, None) => ports::free(&taken)?,
+        };
+        taken.insert(address);
+        edges.insert(key, address);
+    }
+    Ok(edges)
+}
+
+/// Takes over the replicas that a former control plane recorded, and ends every other process of the app.
+async fn adopt(world: &World, recorded: &ObservedState) {
+    let adoptions = recorded.replicas.iter().filter_map(|(id, state)| {
+        let service = world.desired.services.get(&id.service)?;
+        state.process?;
+        let spec = ReplicaSpec {
+            id: id.clone(),
+            release: state.release.clone(),
+            address: state.address,
+            argv: vec![],
+            dir: service.dir.clone(),
+            env: BTreeMap::new(),
+            health: service.health.clone(),
+            stop: service.stop,
+        };
+        Some(adopt_one(world, spec, state))
+    });
+    let adopted: BTreeSet<u32> =
+        futures_util::future::join_all(adoptions).await.into_iter().flatten().collect();
+    let data_plane = proxy::link::Client::connect(&world.paths.proxy_socket()).await;
+    let spare = adopted.into_iter().chain(data_plane.ok().map(|(_, hello)| hello.pid)).collect();
+    let ended = end_marked(&world.paths, &spare, Duration::from_secs(5)).await;
+    if ended > 0 {
+        tracing::info!("ended {ended} processes of a former run that belong to no replica");
+    }
+}
+
+/// Gives the pid of a replica that lives and is ours now.
+async fn adopt_one(world: &World, spec: ReplicaSpec, state: &ReplicaState) -> Option<u32> {
+    let id = spec.id.clone();
+    if !world.supervisor.adopt(spec, state.clone()).await {
+        return None;
+    }
+    if state.phase == Phase::Stopping {
+        let supervisor = world.supervisor.clone();
+        tokio::spawn(async move { supervisor.stop(&id).await });
+    }
+    state.process.filter(process::alive).map(|p| p.pid)
+}
+
+/// Starts the loop that keeps the data plane, and waits until the gateway is open.
+async fn open_data_plane(
+    world: &Arc<World>,
+    stop: &CancellationToken,
+) -> Result<JoinHandle<DataPlaneLoop>, StartError> {
+    let wake = Arc::new(Notify::new());
+    let mut looped = DataPlaneLoop::new(world.clone(), wake.clone());
+    looped.reconcile().await;
+    let state = world.data_plane.borrow().clone();
+    if state.version.is_none() {
+        return Err(StartError::DataPlane(state.error.unwrap_or_else(|| "it does not answer".to_owned())));
+    }
+    if let Some(gateway) = &world.desired.gateway
+        && let Some(reason) = state.failed.get(&gateway.listen)
+    {
+        let (address, reason) = (gateway.listen, reason.clone());
+        looped.shut_down().await;
+        return Err(StartError::Gateway { address, reason });
+    }
+    wake_on(world.supervisor.observed(), &wake, stop);
+    wake_on(world.edges.subscribe(), &wake, stop);
+    wake_on(world.mode.subscribe(), &wake, stop);
+    Ok(tokio::spawn(drive(looped, wake, stop.clone())))
+}
+
+fn start_loops(world: &Arc<World>, recorded: ObservedState) {
+    let wake = Arc::new(Notify::new());
+    wake_on(world.supervisor.observed(), &wake, &world.stop);
+    let record = Record { world: world.clone(), written: Arc::new(recorded) };
+    tokio::spawn(drive(record, wake, world.stop.clone()));
+
+    let wake = Arc::new(Notify::new());
+    wake_on(world.supervisor.observed(), &wake, &world.stop);
+    wake_on(world.wishes.subscribe(), &wake, &world.stop);
+    wake_on(world.preparations.subscribe(), &wake, &world.stop);
+    wake_on(world.data_plane.subscribe(), &wake, &world.stop);
+    wake_on(world.mode.subscribe(), &wake, &world.stop);
+    tokio::spawn(drive(Replicas::new(world.clone()), wake, world.stop.clone()));
+
+    prepare::prepare_all(world);
+}
+
+/// Derives the status anew whenever anything that it is derived from changes.
+fn watch_status(world: &Arc<World>) -> watch::Receiver<Arc<Status>> {
+    let wake = Arc::new(Notify::new());
+    wake_on(world.supervisor.observed(), &wake, &world.stop);
+    wake_on(world.wishes.subscribe(), &wake, &world.stop);
+    wake_on(world.preparations.subscribe(), &wake, &world.stop);
+    wake_on(world.data_plane.subscribe(), &wake, &world.stop);
+    wake_on(world.mode.subscribe(), &wake, &world.stop);
+    let (sender, receiver) = watch::channel(Arc::new(derive_status(world, false)));
+    let world = world.clone();
+    tokio::spawn(async move {
+        while world.stop.run_until_cancelled(wake.notified()).await.is_some() {
+            let was_ready = sender.borrow().was_ready;
+            let status = Arc::new(derive_status(&world, was_ready));
+            sender.send_if_modified(|old| {
+                let changed = *old != status;
+                *old = status;
+                changed
+            });
+        }
+    });
+    receiver
+}
+
+fn derive_status(world: &World, was_ready: bool) -> Status {
+    let observed = world.supervisor.observed();
+    let (observed, preparations) = (observed.borrow().clone(), world.preparations.borrow().clone());
+    let service = |spec: &model::ServiceSpec| {
+        let preparation = preparations.get(&spec.name).unwrap_or(&Preparation::Waiting);
+        let status = status::service(spec, world.replicas_wanted(spec), preparation, &observed, was_ready);
+        (spec.name.clone(), status)
+    };
+    let mut status = Status {
+        desired: world.desired.clone(),
+        mode: *world.mode.borrow(),
+        data_plane: world.data_plane.borrow().clone(),
+        services: world.desired.services.values().map(service).collect(),
+        was_ready,
+    };
+    status.was_ready = was_ready || status.ready();
+    status
+}

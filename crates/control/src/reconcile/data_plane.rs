@@ -1,0 +1,210 @@
+//! Declared edges and observed replicas -> the routing table -> the data plane, which is started when there is none.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Phase, ProcessId, RouteTable};
+use proxy::link::{Applied, Client, Hello, LinkError, Stats};
+use supervisor::process;
+use tokio::sync::Notify;
+
+use crate::driver::{Outcome, Reconciler};
+use crate::routes;
+use crate::world::{DataPlane, Mode, World, now};
+
+/// How often the counters are read while nothing happens.
+const STATS: Duration = Duration::from_secs(1);
+/// How often while replicas are waiting for their last request to end, or the gateway is.
+const STATS_DRAINING: Duration = Duration::from_millis(20);
+/// How long a new data plane may take to open its socket.
+const START_LIMIT: Duration = Duration::from_secs(5);
+/// The pause after a data plane that could not be started.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Keeps a data plane running and told.
+pub struct DataPlaneLoop {
+    world: Arc<World>,
+    wake: Arc<Notify>,
+    link: Option<Link>,
+}
+
+struct Link {
+    client: Client,
+    process: ProcessId,
+    /// The table in force, without its version; `None` until the first was sent on this link.
+    sent: Option<RouteTable>,
+    version: u64,
+    failed: BTreeMap<std::net::SocketAddr, String>,
+}
+
+impl DataPlaneLoop {
+    /// With nothing connected yet. `wake` is the loop's own, for the moment when the process ends.
+    pub fn new(world: Arc<World>, wake: Arc<Notify>) -> Self {
+        Self { world, wake, link: None }
+    }
+
+    /// Asks the data plane to drain and end, and waits until it has.
+    pub async fn shut_down(mut self) {
+        let Some(mut link) = self.link.take() else { return };
+        if link.client.shutdown().await.is_ok() {
+            supervisor::process::gone(&link.process).await;
+        }
+        self.world.data_plane.send_modify(|d| *d = DataPlane::default());
+    }
+
+    /// The link to a living data plane, which is adopted or started as need be.
+    async fn ensure_link(&mut self) -> io::Result<bool> {
+        if self.link.as_ref().is_some_and(|link| process::alive(&link.process)) {
+            return Ok(false);
+        }
+        self.link = None;
+        let socket = self.world.paths.proxy_socket();
+        let (client, hello) = match Client::connect(&socket).await {
+            Ok(adopted) => adopted,
+            Err(_) => self.start().await?,
+        };
+        let process = process::identify(hello.pid).ok_or_else(|| io::Error::other("the data plane ended at once"))?;
+        self.watch(process);
+        let version = hello.version.unwrap_or(0);
+        self.link = Some(Link { client, process, sent: None, version, failed: BTreeMap::new() });
+        Ok(true)
+    }
+
+    async fn start(&self) -> io::Result<(Client, Hello)> {
+        let paths = &self.world.paths;
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(paths.proxy_log())?;
+        let socket = paths.proxy_socket();
+        let mut child = tokio::process::Command::new(&self.world.program)
+            .arg("proxy")
+            .arg("--socket")
+            .arg(&socket)
+            .env("ISLES_DATA", paths.proxy_mark())
+            // A group of its own: a Ctrl-C in the terminal is for the control plane, which decides what ends when.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let deadline = tokio::time::Instant::now() + START_LIMIT;
+        loop {
+            let error = match Client::connect(&socket).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => error,
+            };
+            if let Some(status) = child.try_wait()? {
+                let log = paths.proxy_log();
+                return Err(io::Error::other(format!("the data plane ended with {status}; see {}", log.display())));
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn watch(&self, process: ProcessId) {
+        let (wake, stop) = (self.wake.clone(), self.world.stop.clone());
+        tokio::spawn(async move {
+            if stop.run_until_cancelled(process::gone(&process)).await.is_some() {
+                wake.notify_one();
+            }
+        });
+    }
+
+    fn table(&self) -> RouteTable {
+        let observed = self.world.supervisor.observed();
+        let open = *self.world.mode.borrow() == Mode::Open;
+        routes::table(&self.world.desired, &observed.borrow(), &self.world.edges.borrow(), open)
+    }
+
+    async fn tell(&mut self, table: RouteTable) -> Result<Option<String>, LinkError> {
+        let Some(link) = self.link.as_mut() else { return Ok(None) };
+        if link.sent.as_ref() == Some(&table) && link.failed.is_empty() {
+            return Ok(None);
+        }
+        // Versions follow the clock, so they grow across restarts of the control plane too.
+        let version = now().max(link.version + 1);
+        let Applied { version, failed } = link.client.apply(&RouteTable { version, ..table.clone() }).await?;
+        let endpoints = table.upstreams.values().map(|u| u.endpoints.len()).sum::<usize>();
+        let listeners = table.listeners.len();
+        link.version = version;
+        link.sent = Some(table);
+        let before = std::mem::replace(
+            &mut link.failed,
+            failed.into_iter().map(|f| (f.address, f.reason)).collect(),
+        );
+        let news = format!("routes {version}: {listeners} listeners, {endpoints} endpoints");
+        Ok(Some(news).filter(|_| before.is_empty() || before != link.failed))
+    }
+
+    async fn publish(&mut self) -> Result<(), LinkError> {
+        let Some(link) = self.link.as_mut() else { return Ok(()) };
+        let stats = link.client.stats().await?;
+        let state = data_plane(link, &stats);
+        self.world.data_plane.send_if_modified(|d| {
+            let changed = *d != state;
+            *d = state;
+            changed
+        });
+        Ok(())
+    }
+
+    fn pause(&self) -> Duration {
+        let observed = self.world.supervisor.observed();
+        let draining = observed.borrow().replicas.values().any(|r| r.phase == Phase::Draining);
+        if draining || *self.world.mode.borrow() == Mode::Closing { STATS_DRAINING } else { STATS }
+    }
+
+    async fn pass(&mut self, steps: &mut Vec<String>) -> Result<(), String> {
+        if self.ensure_link().await.map_err(|e| e.to_string())?
+            && let Some(link) = &self.link
+        {
+            steps.push(format!("connected to the data plane, pid {}", link.process.pid));
+        }
+        let table = self.table();
+        steps.extend(self.tell(table).await.map_err(|e| e.to_string())?);
+        self.publish().await.map_err(|e| e.to_string())
+    }
+}
+
+fn data_plane(link: &Link, stats: &Stats) -> DataPlane {
+    let sent = link.sent.iter().flat_map(|table| table.upstreams.values()).flat_map(|u| &u.endpoints);
+    let mut in_flight = BTreeMap::new();
+    for endpoint in stats.endpoints.iter().filter(|e| e.in_flight > 0) {
+        *in_flight.entry(endpoint.replica.clone()).or_default() += endpoint.in_flight;
+    }
+    DataPlane {
+        process: Some(link.process),
+        version: Some(link.version),
+        routed: sent.map(|e| e.replica.clone()).collect(),
+        in_flight,
+        failed: link.failed.clone(),
+        error: None,
+    }
+}
+
+impl Reconciler for DataPlaneLoop {
+    const NAME: &'static str = "data_plane";
+
+    async fn reconcile(&mut self) -> Outcome {
+        let mut steps = Vec::new();
+        match self.pass(&mut steps).await {
+            Ok(()) => {
+                let failed = self.link.as_ref().is_some_and(|link| !link.failed.is_empty());
+                Outcome { steps, next: Some(if failed { RETRY } else { self.pause() }) }
+            }
+            Err(error) => {
+                // Most likely it was killed: what it was told is gone, and the next pass starts it anew at once.
+                let was_linked = self.link.take().is_some();
+                steps.push(format!("no data plane: {error}"));
+                self.world.data_plane.send_modify(|d| *d = DataPlane { error: Some(error), ..DataPlane::default() });
+                Outcome { steps, next: Some(if was_linked { Duration::ZERO } else { RETRY }) }
+            }
+        }
+    }
+}

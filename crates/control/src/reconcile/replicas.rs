@@ -1,0 +1,155 @@
+//! Wanted and observed replicas -> the planner -> the supervisor.
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::{ReplicaId, ServiceSpec};
+use planner::{Step, Traffic, Want};
+use supervisor::ReplicaSpec;
+
+use crate::driver::{Outcome, Reconciler};
+use crate::environment::{Setting, Unset};
+use crate::ports;
+use crate::world::{Mode, Preparation, World, now};
+
+/// How long to wait after a start that could not even be tried.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Starts, drains and stops.
+pub struct Replicas {
+    /// Shared.
+    world: Arc<World>,
+    /// Those whose `stop` runs: the observed phase may lag behind.
+    stopping: Arc<Mutex<HashSet<ReplicaId>>>,
+}
+
+impl Replicas {
+    /// With nothing under way.
+    pub fn new(world: Arc<World>) -> Self {
+        Self { world, stopping: Arc::default() }
+    }
+
+    fn want(&self, service: &ServiceSpec) -> Want {
+        let preparations = self.world.preparations.borrow();
+        // A replica is told the addresses of its edges, so they have to be there first.
+        let routed = self.world.data_plane.borrow().version.is_some();
+        let open = *self.world.mode.borrow() != Mode::Stopping;
+        let release = match preparations.get(&service.name) {
+            Some(Preparation::Done(release)) if routed && open => Some(release.clone()),
+            _ => None,
+        };
+        Want {
+            service: service.name.clone(),
+            release,
+            replicas: self.world.replicas_wanted(service),
+            not_before: self.world.wishes.borrow().restarts.get(&service.name).copied().unwrap_or(0),
+            drain_limit: service.limits.timeout.max(service.stop.grace),
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        let data_plane = self.world.data_plane.borrow();
+        Traffic {
+            routed: data_plane.version.map(|_| data_plane.routed.clone()),
+            in_flight: data_plane.in_flight.clone(),
+        }
+    }
+
+    async fn carry_out(&self, service: &ServiceSpec, step: &Step, want: &Want) -> Result<(), String> {
+        match step {
+            Step::Start(id) => return self.start(service, id, want).await,
+            Step::Drain(id) => self.world.supervisor.drain(id),
+            Step::Stop(id) => self.stop(id.clone()),
+            Step::Forget(id) => self.world.supervisor.forget(id),
+        }
+        Ok(())
+    }
+
+    async fn start(&self, service: &ServiceSpec, id: &ReplicaId, want: &Want) -> Result<(), String> {
+        let Some(release) = &want.release else { return Ok(()) };
+        let address = ports::free(&self.taken()).map_err(|e| e.to_string())?;
+        let edges = self.world.edges.borrow().clone();
+        let setting = Setting {
+            desired: &self.world.desired,
+            service,
+            paths: &self.world.paths,
+            edges: &edges,
+            release,
+            replica: Some((id, address)),
+        };
+        let (argv, env) = command(&setting).map_err(|e| e.to_string())?;
+        let spec = ReplicaSpec {
+            id: id.clone(),
+            release: release.clone(),
+            address,
+            argv,
+            dir: service.dir.clone(),
+            env,
+            health: service.health.clone(),
+            stop: service.stop,
+        };
+        self.world.supervisor.start(spec).await.map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// Ending takes up to the grace time; the loop goes on meanwhile.
+    fn stop(&self, id: ReplicaId) {
+        let stopping = self.stopping.clone();
+        if !stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
+            return;
+        }
+        let supervisor = self.world.supervisor.clone();
+        tokio::spawn(async move {
+            supervisor.stop(&id).await;
+            stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        });
+    }
+
+    /// Addresses that are somebody's, also where nobody listens at the moment.
+    fn taken(&self) -> BTreeSet<SocketAddr> {
+        let observed = self.world.supervisor.observed();
+        let replicas: Vec<_> = observed.borrow().replicas.values().map(|r| r.address).collect();
+        let edges = self.world.edges.borrow();
+        let gateway = self.world.desired.gateway.iter().map(|g| g.listen);
+        replicas.into_iter().chain(edges.values().copied()).chain(gateway).collect()
+    }
+}
+
+type CommandLine = (Vec<String>, std::collections::BTreeMap<String, String>);
+
+fn command(setting: &Setting<'_>) -> Result<CommandLine, Unset> {
+    Ok((setting.argv(&setting.service.command)?, setting.environment()?))
+}
+
+impl Reconciler for Replicas {
+    const NAME: &'static str = "replicas";
+
+    async fn reconcile(&mut self) -> Outcome {
+        let mut outcome = Outcome::default();
+        let (observed, traffic, time) = (self.world.supervisor.observed(), self.traffic(), now());
+        let observed = observed.borrow().clone();
+        let mut look_again = |pause: Duration| {
+            outcome.next = Some(outcome.next.map_or(pause, |next| next.min(pause)));
+        };
+        let mut steps = Vec::new();
+        for service in self.world.desired.services.values() {
+            let want = self.want(service);
+            let plan = planner::plan(&want, &observed, &traffic, time);
+            if let Some(next) = plan.next {
+                look_again(Duration::from_millis(next.saturating_sub(time).max(1)));
+            }
+            for (step, reason) in &plan.steps {
+                match self.carry_out(service, step, &want).await {
+                    Ok(()) => steps.push(format!("{step:?}: {reason}")),
+                    Err(error) => {
+                        steps.push(format!("{step:?} failed: {error}"));
+                        look_again(RETRY);
+                    }
+                }
+            }
+        }
+        outcome.steps = steps;
+        outcome
+    }
+}

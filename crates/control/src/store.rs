@@ -1,0 +1,226 @@
+//! What has to outlive the control plane, in SQLite.
+//!
+//! A process that is spawned and not recorded yet is not lost when the control plane dies in between: it carries
+//! the app's mark in its environment (`ISLES_DATA`), by which it is found and ended.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Mutex;
+
+use model::{ObservedState, ReleaseId, ReplicaId, ReplicaState, ServiceName};
+use rusqlite::{Connection, params};
+
+/// The database failed. Its text says what SQLite said.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite could not do it.
+    #[error("the state database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row holds what this version cannot read.
+    #[error("the state database holds something unreadable: {0}")]
+    Unreadable(String),
+}
+
+/// An edge: who calls whom.
+pub type EdgeKey = (ServiceName, ServiceName);
+
+/// The state database. Every method blocks for a disk write at most.
+#[derive(Debug)]
+pub struct Store {
+    connection: Mutex<Connection>,
+}
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS replicas (id TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS edges (
+  caller TEXT NOT NULL, callee TEXT NOT NULL, address TEXT NOT NULL, PRIMARY KEY (caller, callee)) STRICT;
+CREATE TABLE IF NOT EXISTS scales (service TEXT PRIMARY KEY, replicas INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS prepared (
+  service TEXT NOT NULL, release TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (service, release)) STRICT;
+";
+
+impl Store {
+    /// Opens the database, and makes it when there is none.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.execute_batch(SCHEMA)?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
+        // A poisoned lock only says that another thread panicked; SQLite rolled its transaction back.
+        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Every replica that was recorded last.
+    pub fn replicas(&self) -> Result<ObservedState, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT id, state FROM replicas")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let mut observed = ObservedState::default();
+        for row in rows {
+            let (id, state) = row?;
+            let id: ReplicaId = id.parse().map_err(|e| StoreError::Unreadable(format!("replica {id}: {e}")))?;
+            let state: ReplicaState =
+                serde_json::from_str(&state).map_err(|e| StoreError::Unreadable(format!("replica {id}: {e}")))?;
+            observed.replicas.insert(id, state);
+        }
+        Ok(observed)
+    }
+
+    /// Records what changed between two observations, in one transaction.
+    pub fn record(&self, before: &ObservedState, after: &ObservedState) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        for (id, state) in &after.replicas {
+            if before.replicas.get(id) != Some(state) {
+                let json = serde_json::to_string(state).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+                transaction.execute(
+                    "INSERT INTO replicas (id, state) VALUES (?1, ?2)
+                     ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+                    params![id.to_string(), json],
+                )?;
+            }
+        }
+        for id in before.replicas.keys().filter(|id| !after.replicas.contains_key(*id)) {
+            transaction.execute("DELETE FROM replicas WHERE id = ?1", params![id.to_string()])?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// The addresses that edges had, so that a service that runs keeps the address of its callee.
+    pub fn edges(&self) -> Result<BTreeMap<EdgeKey, SocketAddr>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT caller, callee, address FROM edges")?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        })?;
+        let mut edges = BTreeMap::new();
+        for row in rows {
+            let (caller, callee, address) = row?;
+            if let (Ok(caller), Ok(callee), Ok(address)) = (caller.parse(), callee.parse(), address.parse()) {
+                edges.insert((caller, callee), address);
+            }
+        }
+        Ok(edges)
+    }
+
+    /// Records the addresses of all edges.
+    pub fn set_edges(&self, edges: &BTreeMap<EdgeKey, SocketAddr>) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        transaction.execute("DELETE FROM edges", [])?;
+        for ((caller, callee), address) in edges {
+            transaction.execute(
+                "INSERT INTO edges (caller, callee, address) VALUES (?1, ?2, ?3)",
+                params![caller.as_str(), callee.as_str(), address.to_string()],
+            )?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Replica counts set by hand.
+    pub fn scales(&self) -> Result<BTreeMap<ServiceName, u32>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT service, replicas FROM scales")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?)))?;
+        let mut scales = BTreeMap::new();
+        for row in rows {
+            let (service, replicas) = row?;
+            if let Ok(service) = service.parse() {
+                scales.insert(service, replicas);
+            }
+        }
+        Ok(scales)
+    }
+
+    /// Records a replica count set by hand.
+    pub fn set_scale(&self, service: &ServiceName, replicas: u32) -> Result<(), StoreError> {
+        self.connection().execute(
+            "INSERT INTO scales (service, replicas) VALUES (?1, ?2)
+             ON CONFLICT (service) DO UPDATE SET replicas = excluded.replicas",
+            params![service.as_str(), replicas],
+        )?;
+        Ok(())
+    }
+
+    /// An orderly end: the manifest alone decides at the next start, and no replica is left to adopt.
+    pub fn forget_run(&self) -> Result<(), StoreError> {
+        Ok(self.connection().execute_batch("DELETE FROM scales; DELETE FROM replicas;")?)
+    }
+
+    /// Whether `before_start` was done for this release.
+    pub fn is_prepared(&self, service: &ServiceName, release: &ReleaseId) -> Result<bool, StoreError> {
+        Ok(self.connection().query_row(
+            "SELECT EXISTS (SELECT 1 FROM prepared WHERE service = ?1 AND release = ?2)",
+            params![service.as_str(), release.0],
+            |row| row.get(0),
+        )?)
+    }
+
+    /// Records that `before_start` was done for this release.
+    pub fn set_prepared(&self, service: &ServiceName, release: &ReleaseId, at: u64) -> Result<(), StoreError> {
+        self.connection().execute(
+            "INSERT INTO prepared (service, release, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            params![service.as_str(), release.0, i64::try_from(at).unwrap_or(i64::MAX)],
+        )?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Phase;
+
+    fn state(phase: Phase) -> ReplicaState {
+        ReplicaState {
+            release: ReleaseId("r".into()),
+            address: ([127, 0, 0, 1], 9).into(),
+            phase,
+            process: Some(model::ProcessId { pid: 7, start_time: 8 }),
+            started_at: 1,
+            since: 2,
+            restarts: 0,
+            failures: 0,
+            last_exit: None,
+            probe_error: None,
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_is_there_after_opening_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let id: ReplicaId = "orders-1".parse().unwrap();
+        let empty = ObservedState::default();
+        let one = ObservedState { replicas: [(id.clone(), state(Phase::Starting))].into() };
+        let two = ObservedState {
+            replicas: [(id.clone(), state(Phase::Ready)), ("web-1".parse().unwrap(), state(Phase::Ready))].into(),
+        };
+        let edge = ("orders".parse().unwrap(), "web".parse().unwrap());
+        {
+            let store = Store::open(&path).unwrap();
+            store.record(&empty, &one).unwrap();
+            store.record(&one, &two).unwrap();
+            store.set_scale(&id.service, 3).unwrap();
+            store.set_edges(&[(edge.clone(), ([127, 0, 0, 1], 5).into())].into()).unwrap();
+            store.set_prepared(&id.service, &ReleaseId("r".into()), 1).unwrap();
+        }
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.replicas().unwrap(), two);
+        assert_eq!(store.scales().unwrap(), [(id.service.clone(), 3)].into());
+        assert_eq!(store.edges().unwrap(), [(edge, ([127, 0, 0, 1], 5).into())].into());
+        assert!(store.is_prepared(&id.service, &ReleaseId("r".into())).unwrap());
+        assert!(!store.is_prepared(&id.service, &ReleaseId("s".into())).unwrap());
+        store.record(&two, &one).unwrap();
+        assert_eq!(store.replicas().unwrap(), one);
+        store.forget_run().unwrap();
+        assert_eq!(store.replicas().unwrap(), empty);
+        assert!(store.scales().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,56 @@
+//! Small systems for the tests of this crate.
+
+use std::time::Duration;
+
+use model::*;
+
+/// A service with everything at its default.
+pub fn service(name: &str, calls: &[&str]) -> ServiceSpec {
+    ServiceSpec {
+        name: name.parse().unwrap(),
+        dir: "/".into(),
+        build: None,
+        command: Command(vec![Template::literal("true")]),
+        artifact: None,
+        protocol: Protocol::Http,
+        contract: None,
+        health: Health {
+            check: HealthCheck::None,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_millis(500),
+            failures: 3,
+        },
+        calls: calls.iter().map(|c| Call { callee: c.parse().unwrap(), listen: None }).collect(),
+        scale: Scale { min: 1, max: 1, concurrency: None },
+        deploy: DeployStrategy::Rolling,
+        limits: Limits { timeout: Duration::from_secs(5), retries: 1, in_flight: 512, memory: None },
+        before_start: None,
+        watch: vec![],
+        stop: StopPolicy { signal: StopSignal::Term, grace: Duration::from_secs(10) },
+        env: Default::default(),
+    }
+}
+
+/// An app of these services, with a gateway that leads to the first.
+pub fn desired<const N: usize>(services: [ServiceSpec; N]) -> DesiredState {
+    let route = GatewayRoute {
+        path: "/".into(),
+        host: None,
+        methods: vec![],
+        service: services[0].name.clone(),
+        strip: false,
+        timeout: None,
+        rate_limit: None,
+        enforce_contract: false,
+    };
+    DesiredState {
+        name: "app".parse().unwrap(),
+        root: "/app".into(),
+        gateway: Some(Gateway { listen: ([127, 0, 0, 1], 8080).into(), tls: None, routes: vec![route] }),
+        services: services.into_iter().map(|s| (s.name.clone(), s)).collect(),
+        externals: Default::default(),
+        console: Console { listen: ([127, 0, 0, 1], 9400).into() },
+        saga_files: vec![],
+        subscriptions: vec![],
+    }
+}

@@ -1,0 +1,118 @@
+//! What the reconcilers share: one `watch` for each piece of state, each with one writer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use model::{DesiredState, ProcessId, ReleaseId, ReplicaId, ServiceName};
+use supervisor::Supervisor;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::paths::Paths;
+use crate::store::{EdgeKey, Store};
+
+/// Everything a reconciler may look at or act on.
+pub struct World {
+    /// What the user declared.
+    pub desired: Arc<DesiredState>,
+    /// Where the app keeps its state.
+    pub paths: Paths,
+    /// The `isles` program, which is the data plane too.
+    pub program: PathBuf,
+    /// Whether services are built before they are started.
+    pub build: bool,
+    /// What outlives this process.
+    pub store: Arc<Store>,
+    /// Processes. Its `observed()` is the observed state.
+    pub supervisor: Supervisor,
+    /// What was asked for by hand. Written by the API.
+    pub wishes: watch::Sender<Wishes>,
+    /// How far each service's release is. Written by `prepare`.
+    pub preparations: watch::Sender<BTreeMap<ServiceName, Preparation>>,
+    /// The address of every edge. Written by `data_plane`.
+    pub edges: watch::Sender<Arc<BTreeMap<EdgeKey, SocketAddr>>>,
+    /// The data plane. Written by `data_plane`.
+    pub data_plane: watch::Sender<DataPlane>,
+    /// Whether the app is to run. Written by [`crate::Control`].
+    pub mode: watch::Sender<Mode>,
+    /// Tells `prepare` to try again what failed.
+    pub retry: Notify,
+    /// Ends every reconciler.
+    pub stop: CancellationToken,
+}
+
+/// What was asked for by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Replica counts in place of the manifest's.
+    pub scales: BTreeMap<ServiceName, u32>,
+    /// Replicas older than this (Unix milliseconds) are to be replaced.
+    pub restarts: BTreeMap<ServiceName, u64>,
+}
+
+/// How far the release of a service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preparation {
+    /// Not begun.
+    Waiting,
+    /// Its build runs.
+    Building,
+    /// Its content is looked at, or its `before_start` runs.
+    Preparing,
+    /// It can be started.
+    Done(ReleaseId),
+    /// It cannot; what ran before runs on.
+    Failed {
+        /// What failed, why, and what to do.
+        reason: String,
+        /// The last lines that the step wrote.
+        last_lines: Vec<String>,
+    },
+}
+
+/// The data plane as it was heard of last.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DataPlane {
+    /// Its process.
+    pub process: Option<ProcessId>,
+    /// The version of the table in force; `None` before the first, or while it cannot be asked.
+    pub version: Option<u64>,
+    /// The replicas in that table.
+    pub routed: BTreeSet<ReplicaId>,
+    /// Requests in flight for each replica, those that left the table included.
+    pub in_flight: BTreeMap<ReplicaId, u64>,
+    /// Addresses it could not listen on, each with the reason.
+    pub failed: BTreeMap<SocketAddr, String>,
+    /// Why there is no data plane, when there is none.
+    pub error: Option<String>,
+}
+
+/// Whether the app is to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// It runs.
+    Open,
+    /// Nothing new comes in; what is in flight ends.
+    Closing,
+    /// Every process ends.
+    Stopping,
+}
+
+impl World {
+    /// How many replicas a service is to have now.
+    pub fn replicas_wanted(&self, service: &model::ServiceSpec) -> u32 {
+        if *self.mode.borrow() == Mode::Stopping {
+            return 0;
+        }
+        self.wishes.borrow().scales.get(&service.name).copied().unwrap_or(service.scale.min)
+    }
+}
+
+/// The time, in Unix milliseconds.
+pub fn now() -> u64 {
+    // Before 1970 the clock is wrong, and 0 is as good as any time.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}

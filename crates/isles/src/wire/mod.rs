@@ -1,0 +1,114 @@
+//! Joins everything: a control plane, the admin API in front of it, and the end of both.
+
+mod logs;
+mod platform;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use console::Platform;
+use control::{Control, Paths};
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use platform::Wired;
+
+/// How `isles up` is to run.
+#[derive(Debug, Clone)]
+pub struct UpOptions {
+    /// The manifest, absolute.
+    pub manifest: PathBuf,
+    /// Whether services are built first.
+    pub build: bool,
+}
+
+/// Why an app did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It runs already.
+    #[error("it is already running")]
+    AlreadyRunning {
+        /// The pid of its control plane, if known.
+        pid: Option<u32>,
+    },
+    /// Another reason.
+    #[error("{what}")]
+    Other {
+        /// What happened.
+        what: String,
+        /// What to do.
+        help: Option<String>,
+    },
+}
+
+/// A running app.
+pub struct Running {
+    /// What it can be asked.
+    pub platform: Arc<dyn Platform>,
+    /// Resolves when everything has ended, after `platform.down()`.
+    pub finished: BoxFuture<'static, ()>,
+    control: Arc<Control>,
+}
+
+impl Running {
+    /// Kills every process of the app at once.
+    pub async fn kill(&self) {
+        self.control.kill().await;
+    }
+}
+
+/// Starts an app, or takes over what a killed control plane left running. Returns when the gateway is open.
+pub async fn start(parsed: manifest::Parsed, options: UpOptions) -> Result<Running, StartError> {
+    let desired = parsed.desired;
+    let program = std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
+    let control = Control::start(desired, control::Options { program, build: options.build }).await;
+    let control = Arc::new(control.map_err(explain)?);
+    let socket = control.paths().control_socket();
+    let listener = console::socket::bind(&socket)
+        .map_err(|e| other(format!("the admin socket {} cannot be opened: {e}", socket.display())))?;
+    let (down, closed) = (CancellationToken::new(), CancellationToken::new());
+    let platform: Arc<dyn Platform> = Arc::new(Wired::new(control.clone(), down.clone()));
+    let serving = tokio::spawn(console::server::serve(listener, platform.clone(), closed.clone()));
+    let ending = control.clone();
+    let finished = tokio::spawn(async move {
+        down.cancelled().await;
+        ending.stop().await;
+        closed.cancel();
+        // Whether the last answers got through changes nothing any more.
+        let _ = serving.await;
+        let _ = std::fs::remove_file(&socket);
+    });
+    Ok(Running { platform, finished: Box::pin(async { drop(finished.await) }), control })
+}
+
+/// Ends what a control plane that is gone left behind in the app at `root`; gives how many processes there were.
+pub async fn clean_up(root: &Path) -> Result<usize, String> {
+    let paths = Paths::new(root);
+    let ended = control::clean_up(&paths).await.map_err(|e| e.to_string())?;
+    for socket in [paths.control_socket(), paths.proxy_socket()] {
+        let _ = std::fs::remove_file(socket);
+    }
+    Ok(ended)
+}
+
+fn other(what: String) -> StartError {
+    StartError::Other { what, help: None }
+}
+
+fn explain(error: control::StartError) -> StartError {
+    let help = match &error {
+        control::StartError::Lock(control::LockError::Held { pid }) => {
+            return StartError::AlreadyRunning { pid: *pid };
+        }
+        control::StartError::Gateway { address, .. } => Some(format!(
+            "another program listens there: end it (`ss -ltnp 'sport = :{}'` shows it), or change [gateway] listen",
+            address.port()
+        )),
+        control::StartError::Store(_) => {
+            Some("`isles down` ends what runs; then move .isles/state.db away and start again".to_owned())
+        }
+        _ => None,
+    };
+    StartError::Other { what: error.to_string(), help }
+}

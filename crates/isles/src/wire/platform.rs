@@ -1,0 +1,140 @@
+//! The control plane as the admin API sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use console::api::{Accepted, AppStatus, LogEntry, LogQuery};
+use console::{Platform, Refusal};
+use control::{Control, Refused, Status};
+use futures_util::future::BoxFuture;
+use model::ServiceName;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::logs;
+use super::status::{self, About};
+
+/// How often the memory of processes is read anew while nothing else changes.
+const REFRESH: Duration = Duration::from_secs(5);
+/// Lines that a reader may lag behind before it misses some.
+const BACKLOG: usize = 4096;
+
+/// A control plane behind the admin API.
+pub struct Wired {
+    control: Arc<Control>,
+    status: watch::Receiver<Arc<AppStatus>>,
+    logs: broadcast::Sender<Arc<LogEntry>>,
+    down: CancellationToken,
+}
+
+impl Wired {
+    /// Begins to translate; `down` is cancelled when somebody asks for the end.
+    pub fn new(control: Arc<Control>, down: CancellationToken) -> Self {
+        let logs = broadcast::Sender::new(BACKLOG);
+        tokio::spawn(forward_logs(control.supervisor().logs(), logs.clone()));
+        Self { status: translate(control.status()), control, logs, down }
+    }
+}
+
+async fn forward_logs(
+    mut from: broadcast::Receiver<Arc<supervisor::LogLine>>,
+    to: broadcast::Sender<Arc<LogEntry>>,
+) {
+    loop {
+        match from.recv().await {
+            // No receiver is the usual case: nobody follows.
+            Ok(line) => drop(to.send(Arc::new(logs::entry(&line)))),
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Ends when the control plane's status does, or when nobody looks any more.
+fn translate(mut from: watch::Receiver<Arc<Status>>) -> watch::Receiver<Arc<AppStatus>> {
+    let about = About { started_at: now(), memory: supervisor::process::memory };
+    let first = status::app(&from.borrow_and_update(), None, about, now());
+    let (sender, receiver) = watch::channel(Arc::new(first));
+    tokio::spawn(async move {
+        loop {
+            let changed = tokio::select! {
+                changed = from.changed() => changed,
+                () = tokio::time::sleep(REFRESH) => Ok(()),
+                () = sender.closed() => return,
+            };
+            if changed.is_err() {
+                return;
+            }
+            let state: Arc<Status> = from.borrow_and_update().clone();
+            let before = sender.borrow().clone();
+            let after = status::app(&state, Some(&before), about, now());
+            if after != *before {
+                sender.send_replace(Arc::new(after));
+            }
+        }
+    });
+    receiver
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn refusal(refused: Refused, control: &Control) -> Refusal {
+    match refused {
+        Refused::UnknownService(name) => {
+            let status = control.status();
+            let status = status.borrow();
+            Refusal::unknown_service(&name, status.services.keys().map(ServiceName::as_str))
+        }
+        Refused::OutOfRange { .. } => Refusal::out_of_range(refused.to_string()),
+        Refused::Stopping => Refusal::stopping(),
+        Refused::Store(detail) => Refusal::internal(detail),
+    }
+}
+
+impl Platform for Wired {
+    fn status(&self) -> watch::Receiver<Arc<AppStatus>> {
+        self.status.clone()
+    }
+
+    fn scale(&self, service: &str, replicas: u32) -> BoxFuture<'_, Result<Accepted, Refusal>> {
+        let service = service.to_owned();
+        Box::pin(async move {
+            self.control.scale(&service, replicas).await.map_err(|e| refusal(e, &self.control))?;
+            let plural = if replicas == 1 { "" } else { "s" };
+            Ok(Accepted { message: format!("{service} is to have {replicas} replica{plural}") })
+        })
+    }
+
+    fn restart(&self, service: &str) -> BoxFuture<'_, Result<Accepted, Refusal>> {
+        let service = service.to_owned();
+        Box::pin(async move {
+            self.control.restart(&service).map_err(|e| refusal(e, &self.control))?;
+            Ok(Accepted { message: format!("{service} is replaced, one replica at a time") })
+        })
+    }
+
+    fn recent_logs(&self, query: &LogQuery) -> BoxFuture<'_, Result<Vec<LogEntry>, Refusal>> {
+        let folder = self.control.paths().logs();
+        let services: Result<Vec<ServiceName>, _> = query.services.iter().map(|s| s.parse()).collect();
+        let n = query.n;
+        Box::pin(async move {
+            let services = services.map_err(|e| Refusal::internal(e.to_string()))?;
+            let lines = tokio::task::spawn_blocking(move || supervisor::log::tail(&folder, &services, n)).await;
+            match lines {
+                Ok(Ok(lines)) => Ok(lines.iter().map(logs::entry).collect()),
+                Ok(Err(error)) => Err(Refusal::internal(format!("the logs cannot be read: {error}"))),
+                Err(error) => Err(Refusal::internal(error.to_string())),
+            }
+        })
+    }
+
+    fn live_logs(&self) -> broadcast::Receiver<Arc<LogEntry>> {
+        self.logs.subscribe()
+    }
+
+    fn down(&self) {
+        self.down.cancel();
+    }
+}

@@ -1,0 +1,169 @@
+//! The control plane's status in the words of the admin API.
+
+use console::api::{AppState, AppStatus, ExitStatus, ReplicaStatus, ServiceState, ServiceStatus};
+use control::{Health, Mode, Preparation, Status};
+use model::{ExitReason, Phase, Protocol, ReplicaId, ReplicaState, ServiceSpec};
+
+/// What does not change while the app runs.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// When the control plane was started: Unix milliseconds.
+    pub started_at: u64,
+    /// Bytes of memory of a process.
+    pub memory: fn(&model::ProcessId) -> Option<u64>,
+}
+
+/// The whole status at `now` (Unix milliseconds); `before` is what was said last, from which "since" is taken.
+pub fn app(status: &Status, before: Option<&AppStatus>, about: About, now: u64) -> AppStatus {
+    let state = app_state(status);
+    let desired = &status.desired;
+    let services = status.services.iter().filter_map(|(name, service)| {
+        let before = before.and_then(|b| b.services.iter().find(|s| s.name == name.as_str()));
+        Some(self::service(desired.services.get(name)?, service, before, about, now))
+    });
+    AppStatus {
+        app: desired.name.to_string(),
+        root: desired.root.display().to_string(),
+        pid: std::process::id(),
+        proxy_pid: status.data_plane.process.map(|p| p.pid),
+        gateway: desired.gateway.as_ref().map(|g| format!("http://{}", g.listen)),
+        state,
+        since: before.filter(|b| b.state == state).map_or(now, |b| b.since),
+        started_at: about.started_at,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        services: services.collect(),
+        route_version: status.data_plane.version.unwrap_or(0),
+    }
+}
+
+fn app_state(status: &Status) -> AppState {
+    match status.mode {
+        Mode::Closing | Mode::Stopping => AppState::Stopping,
+        Mode::Open if status.ready() => AppState::Ready,
+        Mode::Open if status.was_ready || status.failed() => AppState::Degraded,
+        Mode::Open => AppState::Starting,
+    }
+}
+
+fn service(
+    spec: &ServiceSpec,
+    service: &control::ServiceStatus,
+    before: Option<&ServiceStatus>,
+    about: About,
+    now: u64,
+) -> ServiceStatus {
+    let state = service_state(service.health);
+    let (release, detail, last_lines) = match &service.preparation {
+        Preparation::Done(release) => (Some(release.to_string()), None, vec![]),
+        Preparation::Failed { reason, last_lines } => (None, Some(reason.clone()), last_lines.clone()),
+        Preparation::Waiting | Preparation::Building | Preparation::Preparing => (None, None, vec![]),
+    };
+    let replicas: Vec<_> = service
+        .replicas
+        .iter()
+        .map(|(index, state)| replica(&ReplicaId { service: spec.name.clone(), index: *index }, state, about))
+        .collect();
+    ServiceStatus {
+        name: spec.name.to_string(),
+        protocol: protocol(spec.protocol).to_owned(),
+        release: release.or_else(|| replicas.first().map(|r| r.release.clone())),
+        state,
+        since: before.filter(|b| b.state == state).map_or(now, |b| b.since),
+        detail: detail.or_else(|| why(service)),
+        last_lines,
+        desired: service.wanted,
+        ready: service.ready,
+        calls: spec.calls.iter().map(|c| c.callee.to_string()).collect(),
+        replicas,
+    }
+}
+
+/// Why a service is not ready, from its worst replica.
+fn why(service: &control::ServiceStatus) -> Option<String> {
+    if matches!(service.health, Health::Ready | Health::Stopped) {
+        return None;
+    }
+    let worst = service.replicas.values().filter(|r| r.phase != Phase::Ready).max_by_key(|r| r.failures)?;
+    match (&worst.last_exit, worst.phase) {
+        (Some(exit), Phase::Exited) => Some(ended(exit, worst.failures)),
+        _ => worst.probe_error.clone(),
+    }
+}
+
+fn ended(exit: &ExitReason, failures: u32) -> String {
+    let how = match (&exit.message, exit.code, exit.signal) {
+        (Some(message), _, _) => message.clone(),
+        (None, Some(code), _) => format!("its process exited with code {code}"),
+        (None, None, Some(signal)) => format!("signal {signal} ended its process"),
+        (None, None, None) => "its process ended".to_owned(),
+    };
+    if failures > 1 { format!("{how}, {failures} times in a row") } else { how }
+}
+
+fn replica(id: &ReplicaId, state: &ReplicaState, about: About) -> ReplicaStatus {
+    let delay = planner::restart_delay(id, state.failures);
+    let exited = state.phase == Phase::Exited;
+    ReplicaStatus {
+        id: id.to_string(),
+        phase: phase(state).to_owned(),
+        release: state.release.to_string(),
+        address: state.address.to_string(),
+        pid: state.process.map(|p| p.pid),
+        started_at: state.started_at,
+        restarts: state.restarts,
+        memory: state.process.as_ref().and_then(about.memory),
+        last_exit: state.last_exit.as_ref().map(exit_status),
+        next_start_at: exited.then(|| state.since.saturating_add(millis(delay))),
+        probe_error: state.probe_error.clone(),
+    }
+}
+
+fn phase(state: &ReplicaState) -> &'static str {
+    match state.phase {
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Unready => "unready",
+        Phase::Draining => "draining",
+        Phase::Stopping => "stopping",
+        Phase::Exited if state.failures >= planner::CRASH_LOOP_FAILURES => "crash_loop",
+        Phase::Exited if state.failures > 1 => "back_off",
+        Phase::Exited => "exited",
+    }
+}
+
+fn exit_status(exit: &ExitReason) -> ExitStatus {
+    ExitStatus {
+        code: exit.code,
+        signal: exit.signal,
+        message: exit.message.clone(),
+        at: exit.at,
+        ran: millis(exit.ran),
+        last_lines: exit.last_lines.clone(),
+    }
+}
+
+fn service_state(health: Health) -> ServiceState {
+    match health {
+        Health::Waiting => ServiceState::Waiting,
+        Health::Building => ServiceState::Building,
+        Health::Preparing => ServiceState::Preparing,
+        Health::Starting => ServiceState::Starting,
+        Health::Ready => ServiceState::Ready,
+        Health::Degraded => ServiceState::Degraded,
+        Health::CrashLoop => ServiceState::CrashLoop,
+        Health::Failed => ServiceState::BuildFailed,
+        Health::Stopped => ServiceState::Stopped,
+    }
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Grpc => "grpc",
+        Protocol::Tcp => "tcp",
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

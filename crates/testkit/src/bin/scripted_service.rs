@@ -1,0 +1,133 @@
+//! A service that does what a test tells it to.
+//!
+//! It serves HTTP/1.1 on `$HOST:$PORT`:
+//!
+//! - `GET /health`: 200, or 503 while the file `unhealthy` is in `$ISLES_DATA`.
+//! - `GET /env`: its environment as JSON.
+//! - `GET /pid`: its pid.
+//! - `GET /slow?ms=N`: 200 after N milliseconds.
+//! - `GET /call?url=U`: what a `GET` of U answers, as `{status, body}`.
+//! - `GET /print?text=T`: writes T to standard output and error.
+//! - `GET /headers`: the header fields it got, as JSON.
+//! - `POST /crash`: aborts.
+//! - anything else: 200 with the path.
+//!
+//! A file `crash` in `$ISLES_DATA` makes it end with code 3 at start, after a line on standard error. SIGTERM ends
+//! it once nothing is in flight; with the argument `stubborn` it ignores SIGTERM.
+#![allow(clippy::unwrap_used, reason = "a test program that cannot go on has failed")]
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let data = PathBuf::from(std::env::var("ISLES_DATA").unwrap_or_default());
+    if data.join("crash").exists() {
+        eprintln!("crashing because the test says so");
+        std::process::exit(3);
+    }
+    let address = format!("{}:{}", std::env::var("HOST").unwrap(), std::env::var("PORT").unwrap());
+    let listener = TcpListener::bind(&address).await.unwrap();
+    println!("listening on {address}");
+    let stubborn = std::env::args().any(|a| a == "stubborn");
+    let mut term = signal(SignalKind::terminate()).unwrap();
+    let graceful = GracefulShutdown::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let _ = stream.set_nodelay(true);
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service_fn(answer));
+                tokio::spawn(graceful.watch(connection));
+            }
+            _ = term.recv() => {
+                println!("asked to end");
+                if !stubborn {
+                    break;
+                }
+            }
+        }
+    }
+    drop(listener);
+    graceful.shutdown().await;
+    println!("ended in order");
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let query = |name: &str| {
+        let query = request.uri().query().unwrap_or_default();
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let text = |status: StatusCode, body: String| {
+        Ok(Response::builder().status(status).body(Full::new(Bytes::from(body))).unwrap())
+    };
+    match request.uri().path() {
+        "/health" => {
+            let data = PathBuf::from(std::env::var("ISLES_DATA").unwrap_or_default());
+            let well = !data.join("unhealthy").exists();
+            text(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, String::new())
+        }
+        "/env" => {
+            let env: serde_json::Map<_, _> = std::env::vars().map(|(k, v)| (k, v.into())).collect();
+            text(StatusCode::OK, serde_json::Value::from(env).to_string())
+        }
+        "/pid" => text(StatusCode::OK, std::process::id().to_string()),
+        "/slow" => {
+            tokio::time::sleep(Duration::from_millis(query("ms").parse().unwrap_or(0))).await;
+            text(StatusCode::OK, "slow".into())
+        }
+        "/call" => text(StatusCode::OK, call(&query("url")).await.to_string()),
+        "/print" => {
+            println!("{}", query("text"));
+            eprintln!("{}", query("text"));
+            text(StatusCode::OK, String::new())
+        }
+        "/headers" => {
+            let headers: serde_json::Map<_, _> = request
+                .headers()
+                .iter()
+                .map(|(k, v)| (k.to_string(), String::from_utf8_lossy(v.as_bytes()).into()))
+                .collect();
+            text(StatusCode::OK, serde_json::Value::from(headers).to_string())
+        }
+        "/crash" => std::process::abort(),
+        path => text(StatusCode::OK, path.to_owned()),
+    }
+}
+
+/// A `GET` on a connection of its own.
+async fn call(url: &str) -> serde_json::Value {
+    let attempt = async {
+        let uri: hyper::Uri = url.parse()?;
+        let authority = uri.authority().ok_or("no authority")?.to_string();
+        let stream = tokio::net::TcpStream::connect(&authority).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move { drop(connection.await) });
+        let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+        let request = Request::get(path).header("host", authority).body(Full::<Bytes>::default())?;
+        let answer = sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        Ok::<_, Box<dyn std::error::Error>>((status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    match attempt.await {
+        Ok((status, body)) => serde_json::json!({"status": status, "body": body}),
+        Err(error) => serde_json::json!({"error": error.to_string()}),
+    }
+}
