@@ -1,0 +1,172 @@
+//! `[gateway]`: address, TLS, routes.
+
+use std::ops::Range;
+use std::path::Path;
+
+use model::{Gateway, GatewayRoute, GatewayTls};
+
+use crate::fault::Fault;
+use crate::listeners::Listeners;
+use crate::names::Names;
+use crate::section::Section;
+use crate::suggest::did_you_mean;
+use crate::value::Value;
+use crate::{code, paths, quantity};
+
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+
+/// A route with its place.
+type PlacedRoute = (GatewayRoute, Range<usize>);
+
+pub(crate) fn gateway(table: Section<'_>, names: &Names<'_>, listeners: &Listeners<'_>) -> Option<Gateway> {
+    let listen = table.address("listen");
+    if let Some((address, span)) = &listen {
+        listeners.add(*address, Some(span.clone()), "the gateway");
+    }
+    let tls = table.section("tls").and_then(|t| tls(t, &table.sink.root));
+    let mut routes: Vec<PlacedRoute> = Vec::new();
+    for value in table.get("routes").map(Value::items).unwrap_or_default() {
+        let Some(found) = value.section(value.span()).and_then(|r| route(r, names)) else { continue };
+        if let Some((_, first)) = routes.iter().find(|(r, _)| clash(r, &found.0)) {
+            table.sink.push(clash_fault(&found, first.clone()));
+        }
+        routes.push(found);
+    }
+    table.done();
+    Some(Gateway { listen: listen?.0, tls, routes: routes.into_iter().map(|(route, _)| route).collect() })
+}
+
+fn tls(table: Section<'_>, root: &Path) -> Option<GatewayTls> {
+    let pem =
+        |key| table.get(key).map(|v: Value<'_>| paths::expected_file(&v, root, "the folder of the manifest"));
+    let (cert, key) = (pem("cert"), pem("key"));
+    let acme = table.get("acme").map(|v| {
+        let domains: Vec<String> = v.items().iter().filter_map(host).collect();
+        if domains.is_empty() && v.is_array() && v.node.get_ref().as_array().is_some_and(|a| a.is_empty()) {
+            v.bad("`acme` names no host".to_owned(), Some("write `acme = [\"shop.example\"]`".to_owned()));
+        }
+        domains
+    });
+    let email = table.get("email").map(|v| {
+        let text = v.some_text()?;
+        if !text.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && domain.contains('.')) {
+            v.bad(format!("`{text}` is not an e-mail address"), None);
+        }
+        Some(text.to_owned())
+    });
+    let at = table.at();
+    let sink = table.sink;
+    table.done();
+    let (code, message) = match (cert, key, acme, email) {
+        (Some(cert), Some(key), None, None) => return Some(GatewayTls::Files { cert: cert?, key: key? }),
+        (None, None, Some(domains), Some(email)) => return Some(GatewayTls::Acme { domains, email: email? }),
+        (Some(_), None, None, None) => (code::MISSING_KEY, "`cert` needs `key`"),
+        (None, Some(_), None, None) => (code::MISSING_KEY, "`key` needs `cert`"),
+        (None, None, Some(_), None) => (code::MISSING_KEY, "`acme` needs `email`"),
+        (None, None, None, Some(_)) => (code::MISSING_KEY, "`email` needs `acme`"),
+        (None, None, None, None) => (code::MISSING_KEY, "`tls` says nothing"),
+        _ => (code::CONFLICT, "`cert` and `key` do not go together with `acme` and `email`"),
+    };
+    let hint = "either `{ cert = \"…\", key = \"…\" }` or `{ acme = [\"shop.example\"], email = \"ops@shop.example\" }`";
+    sink.push(Fault::error(code, at, message).hint(hint));
+    None
+}
+
+fn route(table: Section<'_>, names: &Names<'_>) -> Option<PlacedRoute> {
+    let path = table.get("path").map(|v| (v.url_path(), v.span()));
+    let service = table.get("service").map(|v| (names.http_service(&v), v));
+    let methods = table.get("methods").map(Value::items).unwrap_or_default();
+    let host = table.get("host").map(|v| host(&v));
+    let mut route = GatewayRoute {
+        path: String::new(),
+        host: host.flatten(),
+        methods: methods.iter().filter_map(method).collect(),
+        service: service.as_ref()?.0.clone()?,
+        strip: table.boolean("strip"),
+        timeout: table.get("timeout").and_then(|v| v.duration()),
+        rate_limit: table.get("rate_limit").and_then(|v| rate(&v)),
+        enforce_contract: table.boolean("enforce_contract"),
+    };
+    let keys = table.key_span("enforce_contract");
+    table.done();
+    if route.enforce_contract && !names.has_contract(route.service.as_str()) {
+        let value = service.as_ref()?.1;
+        let message = format!("`{}` has no contract to enforce", route.service);
+        value.sink.push(
+            Fault::error(code::NO_CONTRACT, keys.unwrap_or_else(|| value.span()), message)
+                .hint(format!("add `contract = \"openapi.yaml\"` to `[services.{}]`", route.service)),
+        );
+    }
+    let (path, span) = path?;
+    // `/api/` and `/api` are one prefix, since a prefix ends on a segment boundary.
+    route.path = match path?.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        path => path.to_owned(),
+    };
+    route.methods.dedup();
+    Some((route, span))
+}
+
+fn clash(a: &GatewayRoute, b: &GatewayRoute) -> bool {
+    let methods =
+        a.methods.is_empty() || b.methods.is_empty() || a.methods.iter().any(|m| b.methods.contains(m));
+    a.path == b.path && a.host == b.host && methods
+}
+
+fn clash_fault((route, span): &PlacedRoute, first: Range<usize>) -> Fault {
+    let message = format!("two routes for `{}` match the same requests", route.path);
+    Fault::error(code::ROUTE_CLASH, span.clone(), message)
+        .label("and again")
+        .related(first, "first here")
+        .hint("tell them apart by `path`, `host` or `methods`, or remove one")
+}
+
+/// A host name, lower case.
+fn host(value: &Value<'_>) -> Option<String> {
+    let text = value.some_text()?;
+    let host = text.to_ascii_lowercase();
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if host.len() <= 253 && host.split('.').all(label) {
+        return Some(host);
+    }
+    let hint = if text.contains("://") || text.contains('/') {
+        "only the name: `\"shop.example\"`"
+    } else if text.contains(':') {
+        "leave the port out"
+    } else if text.contains('*') {
+        "there are no patterns: write one route per host"
+    } else {
+        "letters, digits, `-` and dots, such as `\"shop.example\"`"
+    };
+    value.bad(format!("`{text}` is not a host name"), Some(hint.to_owned()));
+    None
+}
+
+fn method(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    let method = text.to_ascii_uppercase();
+    let known = METHODS.contains(&method.as_str());
+    let meant = did_you_mean(&method, METHODS).filter(|_| !known);
+    let token =
+        !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_');
+    if !token || meant.is_some() {
+        let hint = meant.map(|m| format!("did you mean `\"{m}\"`?"));
+        value.bad(format!("`{text}` is not an HTTP method"), hint);
+        return None;
+    }
+    Some(method)
+}
+
+fn rate(value: &Value<'_>) -> Option<model::RateLimit> {
+    let text = value.text()?;
+    let rate = quantity::rate(text);
+    if rate.is_none() {
+        let hint = "write a number and `/s`, `/m` or `/h`: `100/s`, `5/m`, `10/h`";
+        value.bad(format!("`{text}` is not a rate"), Some(hint.to_owned()));
+    }
+    rate
+}

@@ -1,0 +1,179 @@
+//! How a service is probed, scaled, deployed, bounded and stopped.
+
+use std::time::Duration;
+
+use model::{Canary, DeployStrategy, Health, HealthCheck, Limits, Protocol, Scale, StopPolicy, StopSignal};
+
+use crate::code;
+use crate::keys::{HEALTH, Kind, LIMITS, STOP};
+use crate::section::Section;
+use crate::value::Value;
+
+pub(crate) fn health(service: &Section<'_>, protocol: Protocol) -> Health {
+    let usual = match protocol {
+        Protocol::Http => HealthCheck::Http { path: "/health".to_owned() },
+        Protocol::Grpc => HealthCheck::Grpc,
+        Protocol::Tcp => HealthCheck::Tcp,
+    };
+    let defaults = Section::empty(service.sink, &HEALTH);
+    let Some(value) = service.get("health") else { return probe(&defaults, usual) };
+    if value.is_table() {
+        let value = value.alternative(|k| matches!(k, Kind::Table(_)));
+        let at = service.key_span("health").unwrap_or_else(|| value.span());
+        let Some(table) = value.section(at) else { return probe(&defaults, usual) };
+        let path = table.get("path").and_then(|v| v.url_path());
+        let health = probe(&table, path.map_or(usual, |path| HealthCheck::Http { path: path.to_owned() }));
+        table.done();
+        return health;
+    }
+    probe(&defaults, short_health(value).unwrap_or(usual))
+}
+
+fn short_health(value: Value<'_>) -> Option<HealthCheck> {
+    let Some(text) = value.as_text() else {
+        value.wrong_type();
+        return None;
+    };
+    if text.starts_with('/') {
+        let path = value.alternative(|k| matches!(k, Kind::UrlPath)).url_path()?;
+        return Some(HealthCheck::Http { path: path.to_owned() });
+    }
+    match value.alternative(|k| matches!(k, Kind::Choice(_))).choice()? {
+        "tcp" => Some(HealthCheck::Tcp),
+        "grpc" => Some(HealthCheck::Grpc),
+        _ => Some(HealthCheck::None),
+    }
+}
+
+fn probe(table: &Section<'_>, check: HealthCheck) -> Health {
+    Health {
+        check,
+        interval: table.duration("interval"),
+        timeout: table.duration("timeout"),
+        failures: table.integer("failures"),
+    }
+}
+
+pub(crate) fn scale(service: &Section<'_>) -> Scale {
+    let fixed = |n: u32| Scale { min: n, max: n, concurrency: None };
+    let usual = fixed(service.fallback("scale").parse().unwrap_or(1));
+    let Some(value) = service.get("scale") else { return usual };
+    if value.is_integer() {
+        let number = value.alternative(|k| matches!(k, Kind::Integer(..))).integer();
+        return number.map_or(usual, fixed);
+    }
+    if !value.is_table() {
+        value.wrong_type();
+        return usual;
+    }
+    let value = value.alternative(|k| matches!(k, Kind::Table(_)));
+    let Some(table) = value.section(value.span()) else { return usual };
+    let min = table.integer("min");
+    let written = table.get("max").and_then(|v| Some((v.integer()?, v)));
+    let concurrency = table.get("concurrency").and_then(|v| v.integer());
+    let max = match written {
+        Some((max, value)) if max < min => {
+            let message = format!("`max` is {max}, less than `min`, which is {min}");
+            let at = table.key_span("min").unwrap_or_else(|| table.at());
+            value.sink.push(value.fault(code::OUT_OF_RANGE, message).related(at, format!("`min` is {min}")));
+            min
+        }
+        Some((max, _)) => max,
+        None => min.max(1),
+    };
+    table.done();
+    Scale { min, max, concurrency }
+}
+
+pub(crate) fn deploy(service: &Section<'_>) -> DeployStrategy {
+    let Some(value) = service.get("deploy") else { return DeployStrategy::Rolling };
+    if value.is_table() {
+        let value = value.alternative(|k| matches!(k, Kind::Table(_)));
+        return value.section(value.span()).map_or(DeployStrategy::Rolling, deploy_table);
+    }
+    if value.as_text().is_none() {
+        value.wrong_type();
+        return DeployStrategy::Rolling;
+    }
+    match value.alternative(|k| matches!(k, Kind::Choice(_))).choice() {
+        Some("canary") => DeployStrategy::Canary(canary(&Section::empty(value.sink, &crate::keys::DEPLOY))),
+        _ => DeployStrategy::Rolling,
+    }
+}
+
+fn deploy_table(table: Section<'_>) -> DeployStrategy {
+    let strategy = table.choice("strategy");
+    let canary = canary(&table);
+    if strategy == "canary" {
+        table.done();
+        return DeployStrategy::Canary(canary);
+    }
+    for key in ["steps", "hold", "success"] {
+        if let Some(span) = table.key_span(key) {
+            let message = format!("`{key}` is for canary deploys only");
+            let fault = crate::Fault::error(code::CONFLICT, span, message);
+            table.sink.push(fault.hint("add `strategy = \"canary\"`, or leave the key out"));
+        }
+    }
+    table.done();
+    DeployStrategy::Rolling
+}
+
+fn canary(table: &Section<'_>) -> Canary {
+    let steps = match table.get("steps") {
+        Some(value) => steps(value),
+        None => {
+            let listed = table.fallback("steps").trim_matches(['[', ']']);
+            listed.split(',').filter_map(|step| step.trim().parse().ok()).collect()
+        }
+    };
+    Canary { steps, hold: table.duration("hold"), success: table.number("success") }
+}
+
+fn steps(value: Value<'_>) -> Vec<f64> {
+    let items = value.items();
+    if items.is_empty() && value.is_array() {
+        value.bad(
+            "a canary needs at least one step".to_owned(),
+            Some("write `steps = [1, 10, 50]`".to_owned()),
+        );
+    }
+    let mut steps: Vec<f64> = Vec::new();
+    for item in items {
+        let Some(step) = item.number() else { continue };
+        if let Some(last) = steps.last().filter(|last| **last >= step) {
+            let message = format!("steps ascend, and {step} comes after {last}");
+            item.sink.push(item.fault(code::OUT_OF_RANGE, message));
+        }
+        steps.push(step);
+    }
+    steps
+}
+
+pub(crate) fn limits(service: &Section<'_>) -> Limits {
+    let table = service.section("limits").unwrap_or_else(|| Section::empty(service.sink, &LIMITS));
+    let limits = Limits {
+        timeout: table.duration("timeout"),
+        retries: table.integer("retries"),
+        in_flight: table.integer("in_flight"),
+        memory: table.get("memory").and_then(|v| v.size()),
+    };
+    table.done();
+    limits
+}
+
+pub(crate) fn stop(service: &Section<'_>) -> StopPolicy {
+    let table = service.section("stop").unwrap_or_else(|| Section::empty(service.sink, &STOP));
+    let signal = match table.choice("signal") {
+        "INT" => StopSignal::Int,
+        "QUIT" => StopSignal::Quit,
+        "HUP" => StopSignal::Hup,
+        "USR1" => StopSignal::Usr1,
+        "USR2" => StopSignal::Usr2,
+        "KILL" => StopSignal::Kill,
+        _ => StopSignal::Term,
+    };
+    let grace: Duration = table.duration("grace");
+    table.done();
+    StopPolicy { signal, grace }
+}
