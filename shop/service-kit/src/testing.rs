@@ -1,11 +1,17 @@
 //! What tests of services need: the real app on a port of its own, a database in a folder of its own, signed-in people.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request, header};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::auth::{AUDIENCE, Auth, Claims, ISSUER, Role};
 use crate::clock::{new_id, now_ms};
@@ -138,4 +144,37 @@ impl Signer {
     pub fn admin(&self, customer: &str) -> Result<String, StartError> {
         self.sign(&self.claims(customer, Role::Admin))
     }
+}
+
+/// Every operation that a router serves, as `GET /api/things/{id}`: the paths as its `Debug` form lists them, the methods
+/// as the `Allow` header of each path tells.
+pub async fn served_operations(routes: Router) -> BTreeSet<String> {
+    let shown = format!("{routes:?}");
+    let mut operations = BTreeSet::new();
+    let paths: BTreeSet<&str> =
+        shown.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/')).collect();
+    for path in paths {
+        // A path template is itself a path that matches it.
+        let uri = path.replace('{', "").replace('}', "");
+        let request = Request::builder().method(Method::TRACE).uri(uri).body(Body::empty());
+        let Ok(response) = routes.clone().oneshot(request.unwrap_or_default()).await;
+        let allowed =
+            response.headers().get(header::ALLOW).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let methods =
+            allowed.split(',').map(str::trim).filter(|method| !method.is_empty() && *method != "HEAD");
+        operations.extend(methods.map(|method| format!("{method} {path}")));
+    }
+    operations
+}
+
+/// Every operation of an OpenAPI document, in the form of [`served_operations`].
+#[must_use]
+pub fn documented_operations(contract: &Value) -> BTreeSet<String> {
+    const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+    let paths = contract["paths"].as_object().into_iter().flatten();
+    let operations = paths.flat_map(|(path, item)| {
+        let methods = METHODS.into_iter().filter(|method| item[*method]["operationId"].is_string());
+        methods.map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    operations.filter(|operation| !operation.contains(" /health/")).collect()
 }

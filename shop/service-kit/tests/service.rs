@@ -246,3 +246,16 @@ async fn a_handler_that_forgot_auth_is_our_fault() {
         Client::new().get(running.url("/me")).header("authorization", "Bearer x").send().await.unwrap();
     assert_problem(response, 500, "internal_error").await;
 }
+
+#[tokio::test]
+async fn lists_what_it_serves() {
+    let served = service_kit::testing::served_operations(routes(Gate::default())).await;
+    for operation in ["GET /me", "POST /echo", "GET /things/{id}", "GET /inside"] {
+        assert!(served.contains(operation), "{operation} is not in {served:?}");
+    }
+    assert_eq!(served.len(), 9);
+    let contract =
+        json!({ "paths": { "/things/{id}": { "get": { "operationId": "getThing" }, "parameters": [] } } });
+    let documented = service_kit::testing::documented_operations(&contract);
+    assert_eq!(documented.into_iter().collect::<Vec<_>>(), ["GET /things/{id}"]);
+}

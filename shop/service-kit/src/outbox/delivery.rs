@@ -26,13 +26,14 @@ impl Outbox {
         let mut underway = Underway::default();
         let mut prune = tokio::time::interval(PRUNE);
         while !stop.is_cancelled() {
-            if let Err(error) = self.send_due(&mut underway, &deliver).await {
+            let look = self.send_due(&mut underway, &deliver).await.unwrap_or_else(|error| {
                 tracing::warn!(cause = %error, "the outbox cannot be read");
-            }
+                LOOK
+            });
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(look) => {}
                 () = underway.one_ended() => {}
                 _ = prune.tick() => {
                     if let Err(error) = store::prune(&self.db).await {
@@ -44,7 +45,8 @@ impl Outbox {
         let _ = tokio::time::timeout(LAST_CALLS, underway.all_ended()).await;
     }
 
-    async fn send_due<F, D>(&self, underway: &mut Underway, deliver: &F) -> Result<(), sqlx::Error>
+    /// Starts what is due; answers when to look again.
+    async fn send_due<F, D>(&self, underway: &mut Underway, deliver: &F) -> Result<Duration, sqlx::Error>
     where
         F: Fn(Message) -> D,
         D: Future<Output = Result<(), String>> + Send + 'static,
@@ -62,7 +64,8 @@ impl Outbox {
                 underway.add(&destination, self.clone().attempt(message, attempt));
             }
         }
-        Ok(())
+        let next = store::next_due(&self.db).await?.map(|due| u64::try_from(due - now_ms()).unwrap_or(0));
+        Ok(next.map_or(LOOK, |ms| Duration::from_millis(ms).min(LOOK)))
     }
 
     async fn attempt(

@@ -36,6 +36,17 @@ pub(super) async fn due_destinations(db: &Db) -> Result<Vec<String>, sqlx::Error
     Ok(rows.into_iter().map(|(destination,)| destination).collect())
 }
 
+/// When the next pause ends, of those that have not ended.
+pub(super) async fn next_due(db: &Db) -> Result<Option<i64>, sqlx::Error> {
+    let row: (Option<i64>,) = sqlx::query_as(
+        "SELECT MIN(next_attempt_at) FROM outbox_messages WHERE state = 'pending' AND next_attempt_at > $1",
+    )
+    .bind(now_ms())
+    .fetch_one(db.pool())
+    .await?;
+    Ok(row.0)
+}
+
 /// Leases up to `most` due messages of a destination to this replica.
 pub(super) async fn lease(
     db: &Db,
