@@ -1,2 +1,7 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! Starts the payments service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    service_kit::start::run("payments", shop_payments::app::build)
+}

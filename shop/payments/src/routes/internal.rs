@@ -1,0 +1,205 @@
+//! What orders does: make a payment, and see it through.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json as Body, Router};
+use serde::{Deserialize, Serialize};
+use service_kit::auth::Caller;
+use service_kit::clock::{new_id, now_ms};
+use service_kit::extract::{Json, OptionalJson, Path, Query};
+use service_kit::idempotency::{Idempotency, Once, Reply};
+use service_kit::money::Money;
+use service_kit::page::Page;
+use service_kit::problem::{Checks, Problem};
+
+use super::lost_reply::lost;
+use super::{PaymentQuery, RefundBody, Shared};
+use crate::domain::State as PaymentState;
+use crate::intent::{Payment, Wish};
+use crate::store;
+use crate::view::{PaymentView, no_payment};
+
+/// The most that one payment may be: 10 million of a currency with two decimals.
+const MAX_AMOUNT: i64 = 1_000_000_000;
+
+pub fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/payments", post(create).get(list))
+        .route("/payments/{id}", get(one))
+        .route("/payments/{id}/confirm", post(confirm))
+        .route("/payments/{id}/capture", post(capture))
+        .route("/payments/{id}/cancel", post(cancel))
+        .route("/payments/{id}/refunds", post(refund))
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct New {
+    amount: Money,
+    customer_id: String,
+    reference: String,
+    #[serde(default)]
+    capture_method: CaptureMethod,
+    payment_method: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum CaptureMethod {
+    #[default]
+    Manual,
+}
+
+impl New {
+    fn check(&self) -> Result<(), Problem> {
+        let mut checks = Checks::default();
+        let fits = (1..=MAX_AMOUNT).contains(&self.amount.amount);
+        let message = format!("Use between 1 and {MAX_AMOUNT} minor units.");
+        checks.require(fits, "amount.amount", "out_of_range", &message);
+        checks.text(&self.customer_id, "customer_id", 1, 128);
+        checks.text(&self.reference, "reference", 1, 128);
+        check_method(&mut checks, self.payment_method.as_deref());
+        checks.finish()
+    }
+
+    fn payment(&self) -> Payment {
+        let now = now_ms();
+        let chosen = self.payment_method.is_some();
+        Payment {
+            id: new_id(),
+            customer_id: self.customer_id.clone(),
+            reference: self.reference.clone(),
+            amount: self.amount.amount,
+            currency: self.amount.currency.to_string(),
+            state: if chosen {
+                PaymentState::RequiresConfirmation
+            } else {
+                PaymentState::RequiresPaymentMethod
+            },
+            payment_method: self.payment_method.clone(),
+            decline_code: None,
+            cancel_reason: None,
+            provider_reference: None,
+            authorized: 0,
+            captured: 0,
+            refunding: 0,
+            refunded: 0,
+            authorization_expires_at: None,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// Notes an error unless this can be a provider's token of a payment method. A row of twelve digits is refused, so
+/// that no card number gets in disguised as one.
+fn check_method(checks: &mut Checks, method: Option<&str>) {
+    let Some(method) = method else { return };
+    let rest = method.strip_prefix("pm_").unwrap_or_default();
+    let token =
+        (1..=96).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let digits = method.as_bytes().split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).max();
+    let message = "Use the payment provider's token, pm_…, and never a card number.";
+    checks.require(token && digits.unwrap_or(0) < 12, "payment_method", "format", message);
+}
+
+async fn create(
+    State(shared): State<Shared>,
+    Caller(caller): Caller,
+    idempotency: Idempotency,
+    Json(wanted): Json<New>,
+) -> Result<Reply, Problem> {
+    wanted.check()?;
+    let mut first = match idempotency.once(&shared.db, &caller, &wanted).await? {
+        Once::Replay(reply) => return Ok(reply),
+        Once::First(first) => first,
+    };
+    let payment = wanted.payment();
+    let inserted = store::insert(first.tx(), &payment).await.map_err(Problem::from);
+    let outcome = inserted.and_then(|()| Reply::created(&PaymentView::from(&payment)));
+    first.settle(outcome).await
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Confirmation {
+    payment_method: Option<String>,
+}
+
+async fn confirm(
+    State(shared): State<Shared>,
+    Caller(caller): Caller,
+    idempotency: Idempotency,
+    Path(id): Path<String>,
+    OptionalJson(wanted): OptionalJson<Confirmation>,
+) -> Result<Response, Problem> {
+    let mut checks = Checks::default();
+    check_method(&mut checks, wanted.payment_method.as_deref());
+    checks.finish()?;
+    let wish = Wish::Confirm { payment_method: wanted.payment_method.clone() };
+    let reply = shared.once(&caller, &idempotency, &wanted, &id, &wish).await?;
+    let method = reply.body.get("payment_method").and_then(serde_json::Value::as_str);
+    let loses = method.is_some_and(|method| shared.cashier.provider().loses_reply(method));
+    if loses && !reply.is_replay() {
+        return Ok(lost());
+    }
+    Ok(reply.into_response())
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct CaptureBody {
+    amount: Option<Money>,
+}
+
+async fn capture(
+    State(shared): State<Shared>,
+    Caller(caller): Caller,
+    idempotency: Idempotency,
+    Path(id): Path<String>,
+    OptionalJson(wanted): OptionalJson<CaptureBody>,
+) -> Result<Reply, Problem> {
+    let amount = shared.in_currency(&id, wanted.amount).await?;
+    shared.once(&caller, &idempotency, &wanted, &id, &Wish::Capture { amount }).await
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Cancellation {
+    reason: Option<String>,
+}
+
+async fn cancel(
+    State(shared): State<Shared>,
+    Caller(caller): Caller,
+    idempotency: Idempotency,
+    Path(id): Path<String>,
+    OptionalJson(wanted): OptionalJson<Cancellation>,
+) -> Result<Reply, Problem> {
+    let reason = wanted.reason.clone().unwrap_or_else(|| "requested".to_owned());
+    let mut checks = Checks::default();
+    checks.text(&reason, "reason", 1, 200);
+    checks.finish()?;
+    shared.once(&caller, &idempotency, &wanted, &id, &Wish::Cancel { reason }).await
+}
+
+async fn refund(
+    State(shared): State<Shared>,
+    Caller(caller): Caller,
+    idempotency: Idempotency,
+    Path(id): Path<String>,
+    Json(wanted): Json<RefundBody>,
+) -> Result<Reply, Problem> {
+    shared.refund(&caller, &idempotency, &id, &wanted).await
+}
+
+async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Body<PaymentView>, Problem> {
+    let mut conn = shared.db.pool().acquire().await?;
+    let payment = store::find(&mut conn, &id).await?.ok_or_else(no_payment)?;
+    Ok(Body(PaymentView::from(&payment)))
+}
+
+async fn list(
+    State(shared): State<Shared>,
+    Query(query): Query<PaymentQuery>,
+) -> Result<Body<Page<PaymentView>>, Problem> {
+    shared.page(query).await.map(Body)
+}
