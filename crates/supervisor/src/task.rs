@@ -173,7 +173,3 @@ impl<R: AsyncRead + Unpin> Output<R> {
         self.lines(on_line);
     }
 }
-
-#[cfg(test)]
-#[path = "task_tests.rs"]
-mod tests;

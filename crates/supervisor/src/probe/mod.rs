@@ -118,7 +118,3 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
         _ => Ok(stream),
     }
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

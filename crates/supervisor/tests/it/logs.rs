@@ -1,0 +1,97 @@
+//! What services write, and what is kept of it.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use model::{Phase, ServiceName};
+use supervisor::{Stream, Supervisor, log};
+
+use crate::yard::{Yard, eventually, id, options};
+
+#[tokio::test]
+async fn a_flood_of_50_mb_leaves_bounded_files_that_end_with_its_end() {
+    let mut yard = Yard::new();
+    let limit = 1u64 << 20;
+    let small = supervisor::Options { log_limit: limit, log_files: 2, ..options(yard.dir.path()) };
+    yard.supervisor = Supervisor::new(small).unwrap();
+    yard.start(&yard.script("seq -f %0999.0f 1 50000")).await;
+    let exit = yard.until_phase(Phase::Exited).await.last_exit.unwrap();
+    assert_eq!(exit.last_lines.last().unwrap(), &format!("{:0999}", 50_000));
+    let folder = yard.path("logs/orders");
+    let sizes: Vec<u64> =
+        fs::read_dir(&folder).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).collect();
+    assert_eq!(sizes.len(), 5, "three logs and two spools");
+    assert!(sizes.iter().all(|size| *size <= limit), "{sizes:?}");
+    assert!(sizes.iter().sum::<u64>() > 2 * limit, "what fits is kept: {sizes:?}");
+    let numbers: Vec<u32> = yard.output().iter().map(|line| line.parse().unwrap()).collect();
+    let first = numbers[0];
+    assert_eq!(numbers, (first..=50_000).collect::<Vec<_>>(), "no hole between the files");
+}
+
+#[tokio::test]
+async fn a_spool_that_was_read_takes_no_room() {
+    let mut yard = Yard::new();
+    yard.start(&yard.script("seq -f %0999.0f 1 4000; echo done; exec sleep 1000")).await;
+    yard.until_output("done").await;
+    let about = fs::metadata(yard.path("logs/orders/orders-1.out.spool")).unwrap();
+    assert!(about.len() > 4_000_000);
+    assert!(about.blocks() * 512 < 1_000_000, "{} bytes on the disk", about.blocks() * 512);
+    assert_eq!(about.permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(yard.path("logs/orders")).unwrap().permissions().mode() & 0o777, 0o700);
+    yard.until_phase(Phase::Ready).await;
+}
+
+#[tokio::test]
+async fn live_lines_come_with_their_stream_and_an_unfinished_line_does_not_wait_for_ever() {
+    let mut yard = Yard::new();
+    let mut live = yard.supervisor.logs();
+    yard.start(&yard.script("printf 'a\\n\\377b\\n'; printf 'Password: '; sleep 1000")).await;
+    let mut texts = Vec::new();
+    while texts.len() < 4 {
+        let line = tokio::time::timeout(crate::yard::PATIENCE, live.recv()).await.unwrap().unwrap();
+        assert_eq!(line.replica, id());
+        texts.push((line.stream, line.text.clone()));
+    }
+    assert!(matches!(&texts[0], (Stream::Isles, text) if text.starts_with("started pid")), "{texts:?}");
+    let out: Vec<&str> = texts[1..].iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(out, ["a", "\u{fffd}b", "Password: "]);
+}
+
+#[tokio::test]
+async fn notes_and_tails_work_for_any_service_by_time_without_a_supervisor() {
+    let yard = Yard::new();
+    let mut live = yard.supervisor.logs();
+    for n in 0..30 {
+        for replica in ["orders-1", "stock-1", "stock-2"] {
+            yard.supervisor.note(&replica.parse().unwrap(), &format!("{replica} {n}"));
+            live.recv().await.unwrap();
+        }
+    }
+    let logs = yard.path("logs");
+    drop(yard.supervisor.clone());
+    let all = log::tail(&logs, &[], 10).unwrap();
+    assert_eq!(all.len(), 10);
+    assert!(all.is_sorted_by_key(|line| line.at));
+    let stock = ServiceName::new("stock").unwrap();
+    let stocks = log::tail(&logs, std::slice::from_ref(&stock), 1000).unwrap();
+    assert_eq!(stocks.len(), 60);
+    assert!(stocks.iter().all(|line| line.replica.service == stock && line.stream == Stream::Isles));
+    assert_eq!(log::tail(&logs, &[], 0).unwrap(), []);
+    assert_eq!(log::tail(&yard.path("nowhere"), &[], 5).unwrap(), []);
+    assert_eq!(log::tail(&logs, &[ServiceName::new("nobody").unwrap()], 5).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_new_process_begins_with_empty_spools_and_keeps_the_old_log() {
+    let mut yard = Yard::new();
+    for run in 1..=3 {
+        yard.start(&yard.script(&format!("echo run {run}; exit 1"))).await;
+        let exit = yard.until("ended", |state| state.restarts == run).await.last_exit.unwrap();
+        assert_eq!(exit.last_lines, [format!("run {run}")], "nothing of the run before");
+    }
+    assert_eq!(yard.output(), ["run 1", "run 2", "run 3"]);
+    eventually("empty", || async {
+        (fs::metadata(yard.path("logs/orders/orders-1.out.spool")).unwrap().len() == 0).then_some(())
+    })
+    .await;
+}
