@@ -6,6 +6,7 @@ use std::path::Path;
 use model::{Build, Command, Segment, Template};
 
 use crate::fault::{Fault, Sink};
+use crate::keys::Kind;
 use crate::template::Scope;
 use crate::value::Value;
 use crate::{code, paths};
@@ -80,7 +81,7 @@ fn words(value: Value<'_>) -> Vec<(String, Range<usize>)> {
 
 fn array(value: Value<'_>) -> Option<Vec<(String, Range<usize>)>> {
     let array = value.node.get_ref().as_array()?;
-    let item = |node| Value { node, kind: &crate::keys::Kind::Text, ..value };
+    let item = |node| Value { node, kind: &Kind::Text, entry: true, ..value };
     let read: Vec<_> = array.iter().map(|node| (item(node).text().map(str::to_owned), node.span())).collect();
     read.into_iter().map(|(text, span)| Some((text?, span))).collect()
 }

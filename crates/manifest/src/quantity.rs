@@ -70,7 +70,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 /// How a person writes a number of bytes, in the largest decimal unit that stays whole.
 pub(crate) fn show_size(bytes: u64) -> String {
     let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "KB")];
-    match units.into_iter().find(|(factor, _)| bytes >= *factor && bytes % factor == 0) {
+    match units.into_iter().find(|(factor, _)| bytes >= *factor && bytes.is_multiple_of(*factor)) {
         Some((factor, unit)) => format!("{}{unit}", bytes / factor),
         None => format!("{bytes}B"),
     }

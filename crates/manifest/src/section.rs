@@ -21,6 +21,8 @@ pub(crate) struct Section<'a> {
     table: Option<&'a DeTable<'a>>,
     /// Where to say that something is missing: the table's name, or all of an inline table.
     at: Range<usize>,
+    /// How messages call it.
+    title: String,
     asked: RefCell<Vec<&'static str>>,
 }
 
@@ -32,15 +34,29 @@ impl<'a> Section<'a> {
         table: &'a DeTable<'a>,
         at: Range<usize>,
     ) -> Self {
+        let title = match spec.title.rsplit('.').next() {
+            Some("top level") => "the manifest".to_owned(),
+            last => format!("`{}`", last.unwrap_or_default().trim_end_matches("[]")),
+        };
+        Self::open_as(title, sink, spec, table, at)
+    }
+
+    fn open_as(
+        title: String,
+        sink: &'a Sink<'a>,
+        spec: &'static Table,
+        table: &'a DeTable<'a>,
+        at: Range<usize>,
+    ) -> Self {
         for key in table.keys().filter(|k| spec.key(k.get_ref()).is_none()) {
-            sink.push(unknown_key(spec, key.get_ref(), key.span()));
+            sink.push(unknown_key(&title, spec, key.get_ref(), key.span()));
         }
-        Self { sink, spec, table: Some(table), at, asked: RefCell::default() }
+        Self { sink, spec, table: Some(table), at, title, asked: RefCell::default() }
     }
 
     /// A table that was left out: every key has its default, and nothing is reported.
     pub(crate) fn empty(sink: &'a Sink<'a>, spec: &'static Table) -> Self {
-        Self { sink, spec, table: None, at: 0..0, asked: RefCell::default() }
+        Self { sink, spec, table: None, at: 0..0, title: String::new(), asked: RefCell::default() }
     }
 
     /// Where the table is named.
@@ -52,15 +68,15 @@ impl<'a> Section<'a> {
     pub(crate) fn get(&self, name: &'static str) -> Option<Value<'a>> {
         let key = self.ask(name)?;
         let found = self.table.and_then(|t| t.get(name));
-        if found.is_none() && key.required {
-            let message = format!("{} needs `{name}`", self.title());
+        if found.is_none() && key.required && !self.misspelt(name) {
+            let message = format!("{} needs `{name}`", self.title);
             self.sink.push(
                 Fault::error(code::MISSING_KEY, self.at(), message)
                     .label(format!("`{name}` is missing"))
-                    .hint(format!("add `{name} = …`: {}", key.kind.expected())),
+                    .hint(format!("add `{name} = …`, which takes {}", key.kind.expected())),
             );
         }
-        found.map(|node| Value { name, kind: &key.kind, node, sink: self.sink })
+        found.map(|node| Value { name, kind: &key.kind, node, sink: self.sink, entry: false })
     }
 
     /// Where the key itself stands, if it is there.
@@ -116,12 +132,14 @@ impl<'a> Section<'a> {
         };
         let mut sections = Vec::new();
         for (key, node) in table {
-            let (name, at) = (key.get_ref().as_ref(), key.span());
+            let (own, at) = (key.get_ref().as_ref(), key.span());
             match node.get_ref().as_table() {
                 Some(inner) => {
-                    sections.push((name, at.clone(), Section::open(self.sink, spec, inner, at)));
+                    let title = format!("`{name}.{own}`");
+                    let section = Section::open_as(title, self.sink, spec, inner, at.clone());
+                    sections.push((own, at, section));
                 }
-                None => Value { name, node, ..value }.wrong_type(),
+                None => Value { name: own, node, ..value }.wrong_type(),
             }
         }
         sections
@@ -151,32 +169,31 @@ impl<'a> Section<'a> {
         self.spec.key(name)?.default
     }
 
-    fn title(&self) -> String {
-        title(self.spec)
+    /// Whether an unknown key was probably meant to be this one; then that is fault enough.
+    fn misspelt(&self, name: &str) -> bool {
+        let keys = self.table.into_iter().flat_map(|t| t.keys());
+        keys.filter(|k| self.spec.key(k.get_ref()).is_none())
+            .any(|k| meant(self.spec, k.get_ref()) == Some(name))
     }
 }
 
-fn title(spec: &Table) -> String {
-    match spec.title {
-        "top level" => "the manifest".to_owned(),
-        title => format!("`{}`", title.trim_end_matches("[]")),
-    }
+/// The key that was probably meant by one that is not known.
+fn meant(spec: &'static Table, name: &str) -> Option<&'static str> {
+    did_you_mean(name, spec.keys.iter().map(|k| k.name))
+        .or_else(|| spec.keys.iter().find(|k| k.also.contains(&name)).map(|k| k.name))
 }
 
-fn unknown_key(spec: &'static Table, name: &str, span: Range<usize>) -> Fault {
-    let fault = Fault::error(code::UNKNOWN_KEY, span, format!("{} has no key `{name}`", title(spec)));
-    let names = || spec.keys.iter().map(|k| k.name);
-    let meant = did_you_mean(name, names())
-        .or_else(|| spec.keys.iter().find(|k| k.also.contains(&name)).map(|k| k.name));
+fn unknown_key(title: &str, spec: &'static Table, name: &str, span: Range<usize>) -> Fault {
+    let fault = Fault::error(code::UNKNOWN_KEY, span, format!("{title} has no key `{name}`"));
     if name == "port" && spec.key("command").is_some() {
         let hint =
             "a service has no fixed port: it is told one in `PORT`, or as `${port}` in `command` or `env`";
         return fault.label("unknown").hint(hint);
     }
-    match meant {
+    match meant(spec, name) {
         Some(meant) => fault.label("unknown").hint(format!("did you mean `{meant}`?")),
         None => {
-            let all: Vec<String> = names().map(|n| format!("`{n}`")).collect();
+            let all: Vec<String> = spec.keys.iter().map(|k| format!("`{}`", k.name)).collect();
             fault.label("unknown").hint(format!("it can have {}", all.join(", ")))
         }
     }

@@ -192,7 +192,7 @@ fn environment(service: &Section<'_>, calls: &[PlacedCall], scope: &Scope<'_>) -
         if let Some(fault) = variable_fault(name, span, &callees) {
             scope.sink.push(fault);
         }
-        let value = Value { name, kind, node, sink: value.sink };
+        let value = Value { name, kind, node, ..value };
         if let Some(text) = value.text() {
             env.insert(name.to_owned(), scope.template(text, &value.span()));
         }

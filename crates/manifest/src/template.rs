@@ -12,6 +12,9 @@ use crate::suggest::did_you_mean;
 
 const FORMS: [&str; 6] = ["data", "port", "host", "env.NAME", "secret.NAME", "calls.NAME.url"];
 
+/// A variable, or a fault that still has no place.
+type Read = Result<Variable, Box<Fault>>;
+
 /// What a template of one service may speak of.
 pub(crate) struct Scope<'a> {
     pub(crate) sink: &'a Sink<'a>,
@@ -39,7 +42,7 @@ impl Scope<'_> {
                 let whole = self.sink.narrow(span, &rest[..end + 3]);
                 match self.variable(&after[..end]) {
                     Ok(variable) => reading.variable(variable),
-                    Err(fault) => self.sink.push(Fault { span: whole, ..fault }),
+                    Err(fault) => self.sink.push(Fault { span: whole, ..*fault }),
                 }
                 rest = &after[end + 1..];
             } else {
@@ -59,8 +62,8 @@ impl Scope<'_> {
         );
     }
 
-    /// What stands between `${` and `}`; a fault still has no place.
-    fn variable(&self, inner: &str) -> Result<Variable, Fault> {
+    /// What stands between `${` and `}`.
+    fn variable(&self, inner: &str) -> Read {
         match inner.split_once('.') {
             None => match inner {
                 "data" => Ok(Variable::Data),
@@ -75,7 +78,7 @@ impl Scope<'_> {
         }
     }
 
-    fn env(&self, rest: &str) -> Result<Variable, Fault> {
+    fn env(&self, rest: &str) -> Read {
         let (name, default) = match rest.split_once(":-") {
             Some((name, default)) => (name, Some(default.to_owned())),
             None => (rest, None),
@@ -86,35 +89,36 @@ impl Scope<'_> {
         if !good {
             let message = format!("`{name}` is not the name of a variable");
             return Err(fault(code::BAD_TEMPLATE, message)
-                .hint("letters, digits and `_`: `${env.NAME}` or `${env.NAME:-default}`"));
+                .hint("letters, digits and `_`: `${env.NAME}` or `${env.NAME:-default}`")
+                .into());
         }
         if default.is_none() && (self.sink.context.env)(name).is_none() {
             return Err(fault(code::UNSET_VARIABLE, format!("the variable `{name}` is not set"))
                 .label("not set where Isles was started")
-                .hint(format!("set it, or give a default: `${{env.{name}:-default}}`")));
+                .hint(format!("set it, or give a default: `${{env.{name}:-default}}`"))
+                .into());
         }
         Ok(Variable::Env { name: name.to_owned(), default })
     }
 
-    fn secret(&self, name: &str) -> Result<Variable, Fault> {
+    fn secret(&self, name: &str) -> Read {
         // The name becomes the name of a file.
         let good =
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if !good {
             let message = format!("`{name}` is not the name of a secret");
-            return Err(
-                fault(code::BAD_TEMPLATE, message).hint("letters, digits, `_` and `-`: `${secret.NAME}`")
-            );
+            let hint = "letters, digits, `_` and `-`: `${secret.NAME}`";
+            return Err(fault(code::BAD_TEMPLATE, message).hint(hint).into());
         }
         if (self.sink.context.secrets)(name).is_none() {
             return Err(fault(code::UNSET_SECRET, format!("there is no secret `{name}`")).hint(format!(
                 "put it in the file `.isles/secrets/{name}` beside the manifest, or in the variable `ISLES_SECRET_{name}`"
-            )));
+            )).into());
         }
         Ok(Variable::Secret { name: name.to_owned() })
     }
 
-    fn call(&self, rest: &str) -> Result<Variable, Fault> {
+    fn call(&self, rest: &str) -> Read {
         let (name, part) = rest.split_once('.').unwrap_or((rest, ""));
         let part = match part {
             "url" => CallPart::Url,
@@ -125,7 +129,7 @@ impl Scope<'_> {
                 return Err(fault(code::UNKNOWN_VARIABLE, format!("`{part}` is not a part of an address"))
                     .hint(format!(
                         "write `${{calls.{name}.url}}`, or `host`, `port` or `addr` (`host:port`) in place of `url`"
-                    )));
+                    )).into());
             }
         };
         match ServiceName::new(name) {
@@ -136,25 +140,24 @@ impl Scope<'_> {
                     None => format!("add `\"{name}\"` to the service's `calls`"),
                 };
                 let message = format!("`{name}` is not in this service's `calls`");
-                Err(fault(code::CALL_NOT_DECLARED, message).hint(hint))
+                Err(fault(code::CALL_NOT_DECLARED, message).hint(hint).into())
             }
         }
     }
 
-    fn unknown(&self, inner: &str) -> Fault {
+    fn unknown(&self, inner: &str) -> Box<Fault> {
         let fault = fault(code::UNKNOWN_VARIABLE, format!("Isles knows no `${{{inner}}}`"));
         if let Some(meant) = did_you_mean(inner, ["data", "port", "host"]) {
-            return fault.hint(format!("did you mean `${{{meant}}}`?"));
+            return fault.hint(format!("did you mean `${{{meant}}}`?")).into();
         }
         let shell = !inner.is_empty()
             && inner.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-        if shell {
-            return fault.hint(format!(
-                "a variable of the environment is `${{env.{inner}}}`; for the text itself write `$${{`"
-            ));
-        }
-        let forms = FORMS.map(|form| format!("`${{{form}}}`")).join(", ");
-        fault.hint(format!("it knows {forms}; for the text itself write `$${{`"))
+        let hint = if shell {
+            format!("a variable of the environment is `${{env.{inner}}}`")
+        } else {
+            format!("it knows {}", FORMS.map(|form| format!("`${{{form}}}`")).join(", "))
+        };
+        fault.hint(format!("{hint}; for the text itself write `$${{`")).into()
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Value<'a> {
     pub(crate) kind: &'static Kind,
     pub(crate) node: &'a Spanned<DeValue<'a>>,
     pub(crate) sink: &'a Sink<'a>,
+    /// Whether it is an entry of the array that the key has.
+    pub(crate) entry: bool,
 }
 
 impl<'a> Value<'a> {
@@ -66,7 +68,10 @@ impl<'a> Value<'a> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        let message = format!("`{}` takes {}", self.name, self.kind.expected());
+        let message = match self.entry {
+            true => format!("each entry of `{}` must be {}", self.name, self.kind.expected()),
+            false => format!("`{}` takes {}", self.name, self.kind.expected()),
+        };
         let raw = self.sink.text.get(self.span()).unwrap_or_default();
         let hint = match (self.kind, self.node.get_ref()) {
             (Kind::Duration(..), DeValue::Integer(_)) => Some(format!("write the unit too: `\"{raw}s\"`")),
@@ -214,7 +219,10 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn bad_choice(&self, text: &str, choices: &[&'static str]) {
-        let hint = did_you_mean(text, choices.iter().copied()).map(|c| format!("did you mean `\"{c}\"`?"));
+        // `SIGTERM` for `TERM`, `canary-deploy` for `canary`.
+        let inside = || choices.iter().copied().find(|c| text.to_lowercase().contains(&c.to_lowercase()));
+        let meant = did_you_mean(text, choices.iter().copied()).or_else(inside);
+        let hint = meant.map(|c| format!("did you mean `\"{c}\"`?"));
         self.bad(format!("`{}` is {}, not `{text}`", self.name, keys::one_of(choices)), hint);
     }
 
@@ -242,7 +250,7 @@ impl<'a> Value<'a> {
             return Vec::new();
         };
         let Kind::List(inner) = *self.kind else { return Vec::new() };
-        array.iter().map(|node| Value { node, kind: inner, ..self }).collect()
+        array.iter().map(|node| Value { node, kind: inner, entry: true, ..self }).collect()
     }
 
     /// The value as a table with the keys of its kind. `at` is where to say that something is missing.

@@ -1,4 +1,5 @@
 //! A manifest that uses every key becomes what it says, and a short one gets every default.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
 

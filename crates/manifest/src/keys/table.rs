@@ -19,12 +19,21 @@ pub(crate) static ROOT: Table = Table {
         key("gateway", Kind::Table(&GATEWAY), "The way in from outside.")
             .otherwise("no gateway")
             .also(&["ingress", "proxy", "http"]),
-        key("services", Kind::Tables(&SERVICE), "The services, each by its name.").also(&["service", "apps"]),
+        key("services", Kind::Tables(&SERVICE), "The services, each by its name.")
+            .otherwise("no services, which is a warning")
+            .also(&["service", "apps"]),
         key("external", Kind::Tables(&EXTERNAL), "Systems outside that services call, each by its name.")
+            .otherwise("none")
             .also(&["externals"]),
-        key("console", Kind::Table(&CONSOLE), "Admin API and dashboard.").also(&["admin", "dashboard"]),
-        key("sagas", Kind::Table(&SAGAS), "Sagas: business transactions across services.").also(&["saga"]),
-        key("events", Kind::Table(&EVENTS), "Events: who receives which topic.").also(&["event"]),
+        key("console", Kind::Table(&CONSOLE), "Admin API and dashboard.")
+            .otherwise("`127.0.0.1:9400`")
+            .also(&["admin", "dashboard"]),
+        key("sagas", Kind::Table(&SAGAS), "Sagas: business transactions across services.")
+            .otherwise("no sagas")
+            .also(&["saga"]),
+        key("events", Kind::Table(&EVENTS), "Events: who receives which topic.")
+            .otherwise("no subscriptions")
+            .also(&["event"]),
     ],
 };
 
@@ -36,7 +45,9 @@ pub(crate) static GATEWAY: Table = Table {
             .default("127.0.0.1:8080")
             .also(&["address", "bind", "port", "host"]),
         key("tls", Kind::Table(&TLS), "Serve HTTPS.").otherwise("plain HTTP").also(&["ssl", "https"]),
-        key("routes", Kind::List(&Kind::Table(&ROUTE)), "Which service answers what.").also(&["route"]),
+        key("routes", Kind::List(&Kind::Table(&ROUTE)), "Which service answers what.")
+            .otherwise("no routes")
+            .also(&["route"]),
     ],
 };
 
@@ -126,13 +137,13 @@ pub(crate) static SERVICE: Table = Table {
         key("deploy", Kind::AnyOf(&[Kind::Choice(&["rolling", "canary"]), Kind::Table(&DEPLOY)]), "How a new release replaces the old one.")
             .default("rolling")
             .also(&["rollout", "strategy"]),
-        key("limits", Kind::Table(&LIMITS), "Bounds on requests to it and on its memory.").also(&["limit", "resources", "timeout"]),
+        key("limits", Kind::Table(&LIMITS), "Bounds on requests to it and on its memory.").otherwise("see there").also(&["limit", "resources", "timeout"]),
         key("before_start", Kind::Words, "Runs once per release, before its first replica, such as a migration; like `command`.")
             .otherwise("nothing")
             .also(&["migrate", "pre_start", "release_command", "init"]),
-        key("watch", Kind::AnyOf(&[Kind::Path, Kind::List(&Kind::Path)]), "What `isles up --watch` watches.").otherwise("what git would track in `dir`"),
-        key("stop", Kind::Table(&STOP), "How it is asked to end.").also(&["shutdown", "kill"]),
-        key("env", Kind::Map(&Kind::Template), "Variables of its own; values may contain `${…}`.")
+        key("watch", Kind::AnyOf(&[Kind::Path, Kind::List(&Kind::Path)]), "What `isles up --watch` watches.").otherwise("all of `dir`"),
+        key("stop", Kind::Table(&STOP), "How it is asked to end.").otherwise("see there").also(&["shutdown", "kill"]),
+        key("env", Kind::Map(&Kind::Template), "Variables of its own; values may contain `${…}`.").otherwise("none of its own")
             .also(&["environment", "vars", "variables"]),
     ],
 };
@@ -215,7 +226,7 @@ pub(crate) static LIMITS: Table = Table {
             .also(&["concurrency", "max_connections", "max_in_flight"]),
         key(
             "memory",
-            Kind::Size(1_000_000, 1 << 50),
+            Kind::Size(1_000_000, 1_000_000_000_000_000),
             "Memory of one replica; `MB` is 1000², `MiB` 1024² bytes.",
         )
         .otherwise("no limit")

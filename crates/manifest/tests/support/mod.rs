@@ -1,5 +1,5 @@
 //! A manifest in a folder of its own.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "tests; each of them uses a part of it")]
 
 use std::path::Path;
 
