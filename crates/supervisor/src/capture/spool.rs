@@ -44,7 +44,7 @@ impl Spool {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         let about = file.metadata()?;
         let written = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let backlog = (about.len(), written.map_or(0, |time| crate::clock::millis(time)));
+        let backlog = (about.len(), written.map_or(0, crate::clock::millis));
         let offset = if offset > about.len() { 0 } else { offset };
         let seen = (about.len(), Instant::now());
         Ok(Self { path, file, offset, punched: 0, seen, backlog, open_line: false })

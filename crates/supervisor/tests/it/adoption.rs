@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 
-use model::{Phase, ProcessId};
-use supervisor::process;
+use model::{Phase, ProcessId, ReplicaState};
+use supervisor::{Supervisor, process};
 
-use crate::yard::{Yard, eventually, id, kill_leader, members};
+use crate::yard::{Yard, eventually, id, kill_leader, members, options};
 
 /// Counts until there is a file `enough`, then says how far it came.
 const COUNTER: &str = "n=0; while [ ! -e enough ]; do n=$((n+1)); echo n $n; echo e $n >&2; sleep 0.005; done; \
@@ -123,4 +124,63 @@ async fn a_draining_replica_is_adopted_as_draining_and_an_exited_one_as_exited()
     yard.replace_supervisor();
     assert!(!yard.supervisor.adopt(spec, exited.clone()).await);
     assert_eq!(yard.state(), Some(exited), "an old end is not counted again");
+}
+
+/// The variable that makes this test program play the control plane, in the folder that it names.
+const PLAY: &str = "SUPERVISOR_TEST_CONTROL_PLANE";
+
+/// Not a test of its own: what the next one kills.
+#[tokio::test]
+async fn control_plane_to_be_killed() {
+    let Some(dir) = std::env::var_os(PLAY).map(PathBuf::from) else { return };
+    let mut spec = Yard::new().script(COUNTER);
+    spec.dir.clone_from(&dir);
+    let supervisor = Supervisor::new(options(&dir)).unwrap();
+    supervisor.start(spec).await.unwrap();
+    let mut observed = supervisor.observed();
+    let state = {
+        let ready = observed.wait_for(|all| all.replicas.get(&id()).is_some_and(|r| r.phase == Phase::Ready));
+        ready.await.unwrap().replicas[&id()].clone()
+    };
+    fs::write(dir.join("state.new"), serde_json::to_vec(&state).unwrap()).unwrap();
+    fs::rename(dir.join("state.new"), dir.join("state")).unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_service_outlives_a_control_plane_that_is_killed_and_no_line_is_lost() {
+    let mut yard = Yard::new();
+    let mut control_plane = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "adoption::control_plane_to_be_killed"])
+        .env(PLAY, yard.dir.path())
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let state: ReplicaState = eventually("a state on disk", || async {
+        serde_json::from_slice(&fs::read(yard.path("state")).ok()?).unwrap()
+    })
+    .await;
+    let service = state.process.unwrap();
+    yard.watch_over(service);
+    yard.until_output("n 20").await;
+    control_plane.kill().await.unwrap();
+
+    let spool = yard.path("logs/orders/orders-1.out.spool");
+    let before = fs::metadata(&spool).unwrap().len();
+    eventually("output without a reader", || async {
+        (fs::metadata(&spool).unwrap().len() > before + 100).then_some(())
+    })
+    .await;
+    let spec = yard.script(COUNTER);
+    assert!(yard.supervisor.adopt(spec, state).await);
+    fs::write(yard.path("enough"), "").unwrap();
+    let last = eventually("the total", || async {
+        yard.output().iter().find_map(|line| line.strip_prefix("total ")?.parse::<u32>().ok())
+    })
+    .await;
+    let lines: Vec<String> = yard.output().into_iter().filter(|line| line.starts_with("n ")).collect();
+    assert_eq!(lines, (1..=last).map(|n| format!("n {n}")).collect::<Vec<_>>());
+    yard.supervisor.stop(&id()).await;
+    assert_eq!(members(service), Vec::<String>::new());
 }

@@ -1,5 +1,6 @@
 //! Start, crash, stop.
 
+use std::fs;
 use std::time::Duration;
 
 use model::{HealthCheck, Phase, StopSignal};
@@ -126,7 +127,7 @@ async fn a_stop_sends_the_signal_of_its_policy() {
 #[tokio::test]
 async fn what_cannot_be_started_says_why() {
     let yard = Yard::new();
-    std::fs::write(yard.path("plain"), "text").unwrap();
+    fs::write(yard.path("plain"), "text").unwrap();
     let cases = [
         (vec!["no-such-program-anywhere"], "not in PATH"),
         (vec!["./missing"], "does not exist: was it built?"),
@@ -148,6 +149,22 @@ async fn what_cannot_be_started_says_why() {
 
     yard.supervisor.forget(&id());
     eventually("forgotten", || async { yard.state().is_none().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_still_being_written_is_started_when_it_is_done() {
+    let yard = Yard::new();
+    let program = yard.path("program");
+    fs::copy("/bin/true", &program).unwrap();
+    let writer = fs::OpenOptions::new().append(true).open(&program).unwrap();
+    let released = async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        drop(writer);
+    };
+    let (started, ()) = tokio::join!(yard.supervisor.start(yard.program(&["./program"])), released);
+    started.unwrap();
+    let state = yard.until_phase(Phase::Exited).await;
+    assert_eq!((state.last_exit.unwrap().code, state.failures), (Some(0), 1));
 }
 
 #[tokio::test]

@@ -67,6 +67,11 @@ impl Yard {
         process
     }
 
+    /// Ends this process with the test.
+    pub fn watch_over(&mut self, process: ProcessId) {
+        self.seen.push(process);
+    }
+
     /// The control plane dies and another takes its place.
     pub fn replace_supervisor(&mut self) {
         self.supervisor = Supervisor::new(options(self.dir.path())).unwrap();
