@@ -1,1 +1,46 @@
-//! Placeholder while the workspace is laid out.
+//! The data plane: takes every request that crosses a service boundary and brings it to a replica.
+//!
+//! A process of its own. It listens at the gateway and at one address per edge between two services, and is told by
+//! the control plane, over [`link`], where requests go: one complete [`model::RouteTable`] at a time.
+//!
+//! How a request flows: accept -> identify -> route -> balance -> attempt -> respond; `stack.rs`
+//! shows the whole path in one function, each stage is a file.
+//!
+//! How it is built: a thread per core, each with its own runtime, its own sockets (`SO_REUSEPORT`) and its own
+//! pools of connections to replicas. Nothing on the request path is shared between threads for writing: the routing
+//! table is an immutable snapshot, counters have one writer each and are merged by the reader.
+//!
+//! Invariants:
+//! - It keeps serving the last table when the control plane is gone, and never asks it anything on a request's path.
+//! - A request sees one table from beginning to end, unless it has to wait for a replica to appear.
+//! - A request is sent twice only if nothing of it was sent before, or its method or key says that this is safe.
+//! - A caller is who the listener says, never who a header says.
+//! - Bodies are streamed; at most 64 KiB of a request's body are remembered.
+//! - No supervision, no health checks, no policy: those are the control plane's.
+
+mod attempt;
+mod balance;
+mod body;
+mod connection;
+mod counters;
+mod drain;
+mod fault;
+mod headers;
+mod identify;
+mod ids;
+pub mod link;
+mod listen;
+mod outbound;
+mod plane;
+mod pool;
+mod process;
+mod respond;
+mod route;
+mod stack;
+mod table;
+mod tcp;
+mod upgrade;
+mod wire;
+mod worker;
+
+pub use process::{Error, Options, run};

@@ -1,0 +1,204 @@
+//! One connection of a client, from the first byte to the last.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::HeaderValue;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tracing::debug;
+
+use crate::drain::{Gate, Pass};
+use crate::identify::Peer;
+use crate::wire::{Activity, HEAD, Wire, sniff};
+use crate::worker::Worker;
+use crate::{stack, tcp};
+
+const HEADER_BYTES: usize = 64 * 1024;
+const STREAMS: u32 = 256;
+/// How long a new connection may take to begin once its listener closes.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// Serves a connection that came through `listener` until it ends; `gate` may ask for the end.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    listener: SocketAddr,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    gate: Gate,
+) {
+    let mut pass = gate.enter();
+    let view = worker.view();
+    if let Some(lane) = tcp::lane(&view, listener) {
+        return tcp::forward(&worker, view, listener, lane, stream).await;
+    }
+    drop(view);
+    let begun = tokio::select! {
+        begun = timeout(HEAD, sniff(&mut stream)) => begun,
+        () = closing(&mut pass) => return,
+    };
+    let Ok(Ok((is_h2, prefix))) = begun else { return };
+    if prefix.is_empty() {
+        return;
+    }
+    let address =
+        HeaderValue::from_str(&peer.ip().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let client = Rc::new(Client { worker, peer: Peer { listener, address }, gate });
+    let served = if is_h2 {
+        serve_h2(client, stream, prefix, pass).await
+    } else {
+        serve_h1(client, stream, prefix, pass).await
+    };
+    if let Err(error) = served {
+        debug!(%peer, %error, "a client's connection ended");
+    }
+}
+
+/// What all requests of a connection share.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub worker: Rc<Worker>,
+    pub peer: Peer,
+    /// What a tunnel enters that outlives the requests.
+    pub gate: Gate,
+}
+
+async fn closing(pass: &mut Pass) {
+    std::future::poll_fn(|cx| if pass.poll_closing(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+    tokio::time::sleep(LAST_CALL).await;
+}
+
+async fn serve_h1(client: Rc<Client>, tcp: TcpStream, prefix: Vec<u8>, pass: Pass) -> hyper::Result<()> {
+    let activity = Activity::new(true);
+    let wire = Wire::new(tcp, prefix, Some(Arc::clone(&activity)));
+    let busy = Arc::clone(&activity);
+    let service = service_fn(move |request| {
+        let (client, busy) = (Rc::clone(&client), busy.begin());
+        async move { Ok::<_, Infallible>(stack::serve(&client, request, busy).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.max_header_size(HEADER_BYTES);
+    let connection = http.serve_connection(TokioIo::new(wire), service).with_upgrades();
+    Driver::new(connection, pass, activity).await
+}
+
+async fn serve_h2(client: Rc<Client>, tcp: TcpStream, prefix: Vec<u8>, pass: Pass) -> hyper::Result<()> {
+    let activity = Activity::new(false);
+    let wire = Wire::new(tcp, prefix, None);
+    let busy = Arc::clone(&activity);
+    let service = service_fn(move |request| {
+        let (client, busy) = (Rc::clone(&client), busy.begin());
+        async move { Ok::<_, Infallible>(stack::serve(&client, request, busy).await) }
+    });
+    let mut http = http2::Builder::new(LocalExecutor);
+    http.timer(TokioTimer::new())
+        .adaptive_window(true)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_BYTES as u32);
+    let connection = http.serve_connection(TokioIo::new(wire), service);
+    Driver::new(connection, pass, activity).await
+}
+
+/// Runs hyper's tasks on this thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalExecutor;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+/// A connection that can be asked to end after the requests it has.
+trait Graceful: Future<Output = hyper::Result<()>> {
+    fn wind_down(self: Pin<&mut Self>);
+}
+
+impl<S> Graceful for http1::UpgradeableConnection<TokioIo<Wire>, S>
+where
+    Self: Future<Output = hyper::Result<()>>,
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = crate::respond::Answer>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn wind_down(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S> Graceful for http2::Connection<TokioIo<Wire>, S, LocalExecutor>
+where
+    Self: Future<Output = hyper::Result<()>>,
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = crate::respond::Answer>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    LocalExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, crate::respond::Answer>,
+{
+    fn wind_down(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Drives a connection, ends it when it is asked to, and closes it when a head does not come or nothing is asked.
+///
+/// There is one timer per connection. It is looked at when it fires, not moved with every request.
+struct Driver<C> {
+    connection: Pin<Box<C>>,
+    pass: Pass,
+    asked: bool,
+    activity: Arc<Activity>,
+    alarm: Pin<Box<Sleep>>,
+    armed: bool,
+}
+
+impl<C: Graceful> Driver<C> {
+    fn new(connection: C, pass: Pass, activity: Arc<Activity>) -> Self {
+        let alarm = Box::pin(sleep_until(Instant::now() + HEAD));
+        Self { connection: Box::pin(connection), pass, asked: false, activity, alarm, armed: true }
+    }
+
+    /// Ready when the present phase has lasted too long.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let limit = self.activity.limit().map(Instant::from_std);
+            if !self.armed || limit.is_some_and(|limit| limit < self.alarm.deadline()) {
+                let Some(limit) = limit else { return Poll::Pending };
+                self.alarm.as_mut().reset(limit);
+                self.armed = true;
+            }
+            if self.alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if limit.is_some_and(|limit| limit <= Instant::now()) {
+                return Poll::Ready(());
+            }
+            self.armed = false;
+        }
+    }
+}
+
+impl<C: Graceful> Future for Driver<C> {
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if !this.asked && this.pass.poll_closing(cx) {
+            this.asked = true;
+            this.connection.as_mut().wind_down();
+        }
+        if let Poll::Ready(ended) = this.connection.as_mut().poll(cx) {
+            return Poll::Ready(ended);
+        }
+        this.poll_limit(cx).map(Ok)
+    }
+}

@@ -1,0 +1,99 @@
+//! What the data plane itself answers, and why: stable codes.
+
+use http::StatusCode;
+
+/// Why a request is not answered by a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    NoRoute,
+    MethodNotAllowed,
+    ConnectRefused,
+    BadPath,
+    BadHost,
+    NoReplica,
+    ConnectFailed,
+    UpstreamClosed,
+    BadResponse,
+    BadUpgrade,
+    BadBody,
+    NotHttp,
+    Timeout,
+}
+
+/// A [`Code`] and what a person should know about this case.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub code: Code,
+    pub detail: String,
+}
+
+impl Fault {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+impl Code {
+    /// The stable name, in the body and in the header `x-isles-error`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::ConnectRefused => "connect_method",
+            Self::BadPath => "bad_path",
+            Self::BadHost => "bad_host",
+            Self::NoReplica => "no_replica",
+            Self::ConnectFailed => "connect_failed",
+            Self::UpstreamClosed => "upstream_closed",
+            Self::BadResponse => "bad_response",
+            Self::BadUpgrade => "bad_upgrade",
+            Self::BadBody => "bad_body",
+            Self::NotHttp => "not_http",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed | Self::ConnectRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadPath | Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::NoReplica => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectFailed
+            | Self::UpstreamClosed
+            | Self::BadResponse
+            | Self::BadUpgrade
+            | Self::NotHttp => StatusCode::BAD_GATEWAY,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::NoRoute => "No route for this path",
+            Self::MethodNotAllowed => "No route for this method",
+            Self::ConnectRefused => "CONNECT is not served",
+            Self::BadPath => "The path is ambiguous",
+            Self::BadHost => "The host is missing or ambiguous",
+            Self::NoReplica => "No replica is ready",
+            Self::ConnectFailed => "The replica could not be reached",
+            Self::UpstreamClosed => "The replica closed the connection before it answered",
+            Self::BadResponse => "The replica's answer is not HTTP",
+            Self::BadBody => "The request's body is broken",
+            Self::BadUpgrade => "The replica switched to a protocol nobody asked for",
+            Self::NotHttp => "The service does not speak HTTP",
+            Self::Timeout => "The time for this request is over",
+        }
+    }
+
+    /// The gRPC status code that says the same.
+    pub(crate) fn grpc_status(self) -> u8 {
+        match self {
+            Self::NoRoute | Self::MethodNotAllowed | Self::ConnectRefused => 12, // UNIMPLEMENTED
+            Self::BadPath | Self::BadHost | Self::BadBody => 3,                  // INVALID_ARGUMENT
+            Self::BadResponse | Self::BadUpgrade | Self::NotHttp => 13,          // INTERNAL
+            Self::NoReplica | Self::ConnectFailed | Self::UpstreamClosed => 14,  // UNAVAILABLE
+            Self::Timeout => 4,                                                  // DEADLINE_EXCEEDED
+        }
+    }
+}

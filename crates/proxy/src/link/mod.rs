@@ -1,0 +1,146 @@
+//! What the control plane and the data plane say to each other, over a Unix socket.
+//!
+//! The data plane greets with [`Hello`]; then every request of the control plane gets exactly one reply. One control
+//! plane is connected at a time: a new connection replaces the one before.
+
+mod client;
+pub(crate) mod frame;
+pub mod path;
+pub(crate) mod server;
+
+use std::io;
+use std::net::SocketAddr;
+
+use model::{ReleaseId, ReplicaId, RouteTable, ServiceName};
+use serde::{Deserialize, Serialize};
+
+pub use client::Client;
+
+/// The version of this protocol. Planes of different versions do not talk.
+pub const PROTOCOL: u32 = 1;
+
+/// What a data plane says first on every connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its process id.
+    pub pid: u32,
+    /// Which protocol it speaks, see [`PROTOCOL`].
+    pub protocol: u32,
+    /// The version of the route table in force, if it has got one.
+    pub version: Option<u64>,
+    /// The version of the program.
+    pub build: String,
+}
+
+/// The answer to a route table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The version in force now: the one sent, or a newer one that was there before.
+    pub version: u64,
+    /// Listeners of that version that are not up; everything else is in force.
+    pub failed: Vec<ListenFailure>,
+}
+
+/// A listener that could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenFailure {
+    /// Where it should listen.
+    pub address: SocketAddr,
+    /// Why it does not.
+    pub reason: String,
+}
+
+/// Counters since the data plane started; they only grow, `in_flight` and `connections` aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The version of the route table in force.
+    pub version: Option<u64>,
+    /// Every endpoint of the table, and those that left it and still have requests in flight.
+    pub endpoints: Vec<EndpointStats>,
+    /// Every listener of the table.
+    pub listeners: Vec<ListenerStats>,
+}
+
+/// Counters of one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStats {
+    /// Which replica.
+    pub replica: ReplicaId,
+    /// Of which release.
+    pub release: ReleaseId,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// False once it left the route table.
+    pub routed: bool,
+    /// Attempts that have not ended: requests whose response body is not yet passed on, upgraded and TCP connections.
+    pub in_flight: u64,
+    /// Attempts made.
+    pub requests: u64,
+    /// Attempts that got no answer (refused, closed, timed out), or one with a status of 500 and above.
+    pub failures: u64,
+}
+
+/// Counters of one listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStats {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The calling service; none at a gateway.
+    pub caller: Option<ServiceName>,
+    /// The called service; none at a gateway.
+    pub callee: Option<ServiceName>,
+    /// Requests that arrived (connections, for TCP).
+    pub requests: u64,
+    /// Requests that were answered with a status of 500 and above, made here or by the upstream.
+    pub failures: u64,
+    /// Where they went.
+    pub targets: Vec<TargetStats>,
+}
+
+/// Counters of one listener's attempts at one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStats {
+    /// Which replica.
+    pub replica: ReplicaId,
+    /// Of which release.
+    pub release: ReleaseId,
+    /// Attempts made.
+    pub requests: u64,
+    /// Attempts that failed, as in [`EndpointStats::failures`].
+    pub failures: u64,
+}
+
+/// Why a call over the link failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The connection broke: connect again.
+    #[error("the connection to the data plane broke: {0}")]
+    Io(#[from] io::Error),
+    /// The other side sent something that is not part of the protocol.
+    #[error("the data plane does not speak this protocol: {0}")]
+    Protocol(String),
+    /// The data plane refused the request.
+    #[error("the data plane refused: {0}")]
+    Refused(String),
+    /// An earlier call was dropped before its answer came, so answers would be mixed up: connect again.
+    #[error("an earlier call was abandoned half way; connect again")]
+    OutOfStep,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub(crate) enum Request {
+    Apply { table: RouteTable },
+    Stats,
+    Shutdown,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub(crate) enum Reply {
+    Hello(Hello),
+    Applied(Applied),
+    Stats(Stats),
+    ShuttingDown,
+    Refused { reason: String },
+}

@@ -1,0 +1,211 @@
+//! A request as it goes to a replica, kept so that it can be sent again where that is allowed.
+
+use std::time::Instant;
+
+use http::header::{self, HeaderMap};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use model::Protocol;
+
+use crate::body::{Outgoing, Tape};
+use crate::fault::{Code, Fault};
+use crate::headers::{self, Trust};
+use crate::identify::{Caller, Peer, Way};
+use crate::route;
+use crate::table::{Endpoint, Lane};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What is spoken to the replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    Http1,
+    Http2,
+}
+
+/// What to speak: HTTP/2 where gRPC needs it, else HTTP/1.1, which every server knows.
+pub(crate) fn speech(lane: &Lane, grpc: bool) -> Speech {
+    if grpc || lane.protocol == Protocol::Grpc { Speech::Http2 } else { Speech::Http1 }
+}
+
+/// Turns the header fields of a client's request into those for a replica. Returns the client's side of a tunnel if an
+/// upgrade is asked for and can be.
+pub(crate) fn dress(
+    request: &mut Request<Incoming>,
+    way: &Way<'_>,
+    peer: &Peer,
+    speech: Speech,
+) -> Option<OnUpgrade> {
+    let version = request.version();
+    let trust = if matches!(way.caller, Caller::Client) { Trust::Outside } else { Trust::Inside };
+    let upgrade = headers::clean(request.headers_mut(), version, trust);
+    let fields = request.headers_mut();
+    match way.caller {
+        Caller::Client => {
+            headers::set_origin(fields, &peer.address);
+            fields.insert(headers::CALLER, HeaderValue::from_static("gateway"));
+        }
+        Caller::Service(name) => {
+            fields.insert(headers::CALLER, name.clone());
+        }
+    }
+    headers::set_trace(fields);
+    if !way.strip.is_empty()
+        && let Ok(prefix) = HeaderValue::from_str(way.strip)
+    {
+        fields.insert(headers::FORWARDED_PREFIX, prefix);
+    }
+    let protocol = upgrade.filter(|_| speech == Speech::Http1)?;
+    headers::set_upgrade(fields, protocol);
+    Some(hyper::upgrade::on(request))
+}
+
+/// A request to a replica.
+pub(crate) struct Outbound {
+    method: Method,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    payload: Payload,
+    speech: Speech,
+    repeatable: bool,
+    /// Head or body are gone: it cannot be sent again.
+    spent: bool,
+}
+
+enum Payload {
+    Empty,
+    Once(Incoming),
+    Taped(Tape),
+    Gone,
+}
+
+impl Outbound {
+    /// Of a request whose header fields are dressed for the replica. `strip` is a prefix of its path to take off;
+    /// `repeats` says whether the service wants requests to be sent again.
+    pub(crate) fn new(
+        request: Request<Incoming>,
+        strip: &str,
+        speech: Speech,
+        repeats: bool,
+    ) -> Result<Self, Fault> {
+        let (head, body) = request.into_parts();
+        let (method, mut headers) = (head.method, head.headers);
+        let path = route::without_prefix(head.uri.into_parts().path_and_query, strip)
+            .ok_or_else(|| Fault::new(Code::BadPath, "the request has no path"))?;
+        let repeatable = repeats && (is_idempotent(&method) || headers.contains_key(IDEMPOTENCY_KEY));
+        let payload = if body.is_end_stream() {
+            Payload::Empty
+        } else if repeatable {
+            Payload::Taped(Tape::new(body))
+        } else {
+            Payload::Once(body)
+        };
+        let has_body = !matches!(payload, Payload::Empty);
+        if has_body && speech == Speech::Http1 && !headers.contains_key(header::CONTENT_LENGTH) {
+            // Said explicitly, or the body of a GET would be left out.
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Ok(Self { method, path, headers, payload, speech, repeatable, spent: false })
+    }
+
+    pub(crate) fn speech(&self) -> Speech {
+        self.speech
+    }
+
+    /// Whether it may be sent again, and can be.
+    pub(crate) fn is_whole(&self) -> bool {
+        let body = match &self.payload {
+            Payload::Empty => true,
+            Payload::Taped(tape) => tape.is_whole(),
+            Payload::Once(_) | Payload::Gone => false,
+        };
+        self.repeatable && !self.spent && body
+    }
+
+    /// There will be no other attempt: nothing more needs to be remembered.
+    pub(crate) fn answered(&self) {
+        if let Payload::Taped(tape) = &self.payload {
+            tape.stop();
+        }
+    }
+
+    /// The message for one attempt. A copy stays here if `may_resend` and it may be sent again.
+    pub(crate) fn message(
+        &mut self,
+        endpoint: &Endpoint,
+        deadline: Instant,
+        may_resend: bool,
+    ) -> Request<Outgoing> {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+        let left = HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX));
+        self.headers.insert(headers::DEADLINE, left);
+        let keep = may_resend && self.repeatable;
+        let headers = if keep { self.headers.clone() } else { std::mem::take(&mut self.headers) };
+        self.spent = !keep;
+        let body = match &mut self.payload {
+            Payload::Empty | Payload::Gone => Outgoing::Empty,
+            Payload::Taped(tape) => tape.read().map_or(Outgoing::Empty, Outgoing::Taped),
+            once @ Payload::Once(_) => match std::mem::replace(once, Payload::Gone) {
+                Payload::Once(body) => Outgoing::Once(body),
+                _ => Outgoing::Empty,
+            },
+        };
+        let mut message = Request::new(body);
+        *message.method_mut() = self.method.clone();
+        *message.uri_mut() = self.uri(&headers, endpoint);
+        if self.speech == Speech::Http2 {
+            *message.version_mut() = Version::HTTP_2;
+        }
+        *message.headers_mut() = headers;
+        self.settle_host(&mut message, endpoint);
+        message
+    }
+
+    /// Takes a message back of which nothing was sent.
+    pub(crate) fn take_back(&mut self, message: Request<Outgoing>) {
+        let (head, body) = message.into_parts();
+        self.headers = head.headers;
+        self.spent = false;
+        if let Outgoing::Once(body) = body {
+            self.payload = Payload::Once(body);
+        }
+    }
+
+    fn uri(&self, headers: &HeaderMap, endpoint: &Endpoint) -> Uri {
+        if self.speech == Speech::Http1 {
+            return Uri::from(self.path.clone());
+        }
+        let host = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        let own = || Authority::try_from(endpoint.address.to_string()).ok();
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = host.or_else(own);
+        parts.path_and_query = Some(self.path.clone());
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+
+    fn settle_host(&self, message: &mut Request<Outgoing>, endpoint: &Endpoint) {
+        match self.speech {
+            // In HTTP/2 the target says it.
+            Speech::Http2 => {
+                message.headers_mut().remove(header::HOST);
+            }
+            Speech::Http1 if !message.headers().contains_key(header::HOST) => {
+                if let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
+                    message.headers_mut().insert(header::HOST, host);
+                }
+            }
+            Speech::Http1 => {}
+        }
+    }
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
+    )
+}

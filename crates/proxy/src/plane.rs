@@ -1,0 +1,199 @@
+//! The data plane as the control plane sees it: applies tables, opens and closes listeners, adds up counters.
+
+use std::collections::{BTreeMap, HashSet};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use model::RouteTable;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{info, warn};
+
+use crate::link::{Applied, EndpointStats, ListenFailure, ListenerStats, Stats, TargetStats};
+use crate::listen;
+use crate::table::{Compiler, Entry, Kind, Table};
+use crate::worker::{self, Command};
+
+/// What all threads read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The table in force.
+    pub table: ArcSwap<Table>,
+    /// Its version, for those who wait for a newer one.
+    pub changed: watch::Sender<u64>,
+    /// The zero of the process's clock.
+    pub clock: Instant,
+}
+
+/// The coordinator; lives on the main thread.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    shared: Arc<Shared>,
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    compiler: Compiler,
+    open: HashSet<SocketAddr>,
+    failed: BTreeMap<SocketAddr, String>,
+    ending: bool,
+}
+
+impl Plane {
+    /// Starts the worker threads.
+    pub(crate) fn start(workers: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            table: ArcSwap::from_pointee(Table::default()),
+            changed: watch::channel(0).0,
+            clock: Instant::now(),
+        });
+        let workers = (0..workers)
+            .map(|index| worker::spawn(index, Arc::clone(&shared)))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            shared,
+            compiler: Compiler::new(workers.len()),
+            workers,
+            open: HashSet::new(),
+            failed: BTreeMap::new(),
+            ending: false,
+        })
+    }
+
+    /// The version in force.
+    pub(crate) fn version(&self) -> Option<u64> {
+        self.shared.table.load().version
+    }
+
+    /// Puts `source` in force unless it is old, and tries listeners that are missing. The future ends when listeners
+    /// that left are closed, so that their addresses are free again.
+    pub(crate) fn apply(&mut self, source: &RouteTable) -> (Applied, impl Future<Output = ()> + use<>) {
+        let mut closing = Vec::new();
+        if self.version().is_none_or(|version| version < source.version) && !self.ending {
+            let table = Arc::new(self.compiler.compile(source));
+            let sockets = self.open_missing(&table);
+            self.shared.table.store(Arc::clone(&table));
+            self.shared.changed.send_replace(source.version);
+            self.start_listeners(sockets);
+            closing = self.stop_listeners(&table);
+            info!(version = source.version, failed = self.failed.len(), "a new route table is in force");
+        } else if self.version() == Some(source.version) && !self.ending {
+            let table = self.shared.table.load_full();
+            let sockets = self.open_missing(&table);
+            self.start_listeners(sockets);
+        }
+        let failed = self.failed.iter();
+        let applied = Applied {
+            version: self.version().unwrap_or_default(),
+            failed: failed.map(|(a, r)| ListenFailure { address: *a, reason: r.clone() }).collect(),
+        };
+        (applied, all(closing))
+    }
+
+    /// Ends all work: stops listening, lets requests in flight end, ten seconds at most.
+    pub(crate) fn drain(&mut self) -> impl Future<Output = ()> + use<> {
+        self.ending = true;
+        let mut ends = Vec::new();
+        for worker in &self.workers {
+            let (done, ended) = oneshot::channel();
+            if worker.send(Command::Drain { done }).is_ok() {
+                ends.push(ended);
+            }
+        }
+        all(ends)
+    }
+
+    /// Adds up the counters of all workers.
+    pub(crate) fn stats(&mut self) -> Stats {
+        let table = self.shared.table.load_full();
+        self.compiler.forget_unused(&table);
+        let routed: HashSet<u64> =
+            table.lanes.iter().flat_map(|lane| lane.targets.iter().map(|t| t.endpoint.id)).collect();
+        let mut endpoints: Vec<_> = self
+            .compiler
+            .endpoints()
+            .map(|endpoint| {
+                let totals = endpoint.counters.totals();
+                EndpointStats {
+                    replica: endpoint.replica.clone(),
+                    release: endpoint.release.clone(),
+                    address: endpoint.address,
+                    routed: routed.contains(&endpoint.id),
+                    in_flight: totals.in_flight,
+                    requests: totals.requests,
+                    failures: totals.failures,
+                }
+            })
+            .collect();
+        endpoints.sort_by(|a, b| (&a.replica, a.address).cmp(&(&b.replica, b.address)));
+        let mut listeners: Vec<_> =
+            table.entries.iter().map(|(address, entry)| listener_stats(&table, *address, entry)).collect();
+        listeners.sort_by_key(|listener| listener.address);
+        Stats { version: table.version, endpoints, listeners }
+    }
+
+    /// Opens what `table` wants and is not open; what fails is remembered and reported.
+    fn open_missing(&mut self, table: &Table) -> Vec<(SocketAddr, Vec<std::net::TcpListener>)> {
+        self.failed.clear();
+        let mut sockets = Vec::new();
+        for address in table.entries.keys().filter(|address| !self.open.contains(address)) {
+            match listen::open(*address, self.workers.len()) {
+                Ok(opened) => sockets.push((*address, opened)),
+                Err(error) => {
+                    warn!(%address, %error, "cannot listen");
+                    let reason = match error.kind() {
+                        io::ErrorKind::AddrInUse => "address in use".to_owned(),
+                        _ => error.to_string(),
+                    };
+                    self.failed.insert(*address, reason);
+                }
+            }
+        }
+        self.open.extend(sockets.iter().map(|(address, _)| *address));
+        sockets
+    }
+
+    fn start_listeners(&self, sockets: Vec<(SocketAddr, Vec<std::net::TcpListener>)>) {
+        for (address, sockets) in sockets {
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                // A worker that is gone has panicked; the others serve on.
+                let _ = worker.send(Command::Open { address, socket });
+            }
+        }
+    }
+
+    fn stop_listeners(&mut self, table: &Table) -> Vec<oneshot::Receiver<()>> {
+        self.open.retain(|address| table.entries.contains_key(address));
+        let swap = |worker: &mpsc::UnboundedSender<Command>| {
+            let (done, closed) = oneshot::channel();
+            worker.send(Command::Swapped { done }).ok().map(|()| closed)
+        };
+        self.workers.iter().filter_map(swap).collect()
+    }
+}
+
+async fn all(ends: Vec<oneshot::Receiver<()>>) {
+    for end in ends {
+        // An error says that the thread is gone: it has ended too.
+        let _ = end.await;
+    }
+}
+
+fn listener_stats(table: &Table, address: SocketAddr, entry: &Entry) -> ListenerStats {
+    let totals = entry.counters.totals();
+    let (caller, callee) = match &entry.kind {
+        Kind::Gateway(_) => (None, None),
+        Kind::Edge { caller, callee, .. } => (Some(caller.clone()), Some(callee.clone())),
+    };
+    let targets = entry.lanes.iter().flat_map(|lane| &table.lanes[*lane].targets).map(|target| {
+        let totals = target.counters.totals();
+        TargetStats {
+            replica: target.endpoint.replica.clone(),
+            release: target.endpoint.release.clone(),
+            requests: totals.requests,
+            failures: totals.failures,
+        }
+    });
+    let targets = targets.collect();
+    ListenerStats { address, caller, callee, requests: totals.requests, failures: totals.failures, targets }
+}

@@ -1,0 +1,216 @@
+//! Connections to replicas, kept per worker: no locks, no connection ever changes its thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+use tracing::debug;
+
+use crate::body::Outgoing;
+use crate::table::{Endpoint, Table};
+
+/// How long an unused connection is kept. Below the five seconds after which the common servers of Node and Python
+/// close theirs: a request must not meet that moment.
+pub(crate) const IDLE: Duration = Duration::from_secs(4);
+/// Unused HTTP/1.1 connections kept per endpoint.
+const IDLE_MOST: usize = 256;
+/// Requests at one time on one HTTP/2 connection before another is opened.
+const STREAMS: usize = 100;
+
+/// The pools of all endpoints, of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    by_endpoint: RefCell<HashMap<u64, Rc<Pool>>>,
+    filled: Rc<Notify>,
+}
+
+/// The connections to one endpoint.
+pub(crate) struct Pool {
+    idle: RefCell<Vec<Idle>>,
+    multiplexed: RefCell<Vec<Rc<Multiplexed>>>,
+    connecting: tokio::sync::Mutex<()>,
+    closed: Cell<bool>,
+    filled: Rc<Notify>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({} idle, {} multiplexed)", self.idle.borrow().len(), self.multiplexed.borrow().len())
+    }
+}
+
+struct Idle {
+    sender: http1::SendRequest<Outgoing>,
+    since: Instant,
+}
+
+/// An HTTP/2 connection that many requests share.
+pub(crate) struct Multiplexed {
+    sender: http2::SendRequest<Outgoing>,
+    last_used: Cell<Instant>,
+}
+
+impl Multiplexed {
+    pub(crate) fn sender(&self) -> http2::SendRequest<Outgoing> {
+        self.sender.clone()
+    }
+}
+
+impl Pools {
+    pub(crate) fn of(&self, endpoint: &Endpoint) -> Rc<Pool> {
+        let mut pools = self.by_endpoint.borrow_mut();
+        let pool = pools.entry(endpoint.id).or_insert_with(|| {
+            Rc::new(Pool {
+                idle: RefCell::default(),
+                multiplexed: RefCell::default(),
+                connecting: tokio::sync::Mutex::new(()),
+                closed: Cell::new(false),
+                filled: Rc::clone(&self.filled),
+            })
+        });
+        Rc::clone(pool)
+    }
+
+    /// Closes the pools of endpoints that left the table; requests in flight end first.
+    pub(crate) fn retain(&self, table: &Table) {
+        let routed: HashSet<u64> =
+            table.lanes.iter().flat_map(|lane| lane.targets.iter().map(|t| t.endpoint.id)).collect();
+        self.by_endpoint.borrow_mut().retain(|id, pool| {
+            let keep = routed.contains(id);
+            if !keep {
+                pool.close();
+            }
+            keep
+        });
+    }
+
+    /// Waits until a connection is idle.
+    pub(crate) async fn filled(&self) {
+        while !self.by_endpoint.borrow().values().any(|pool| pool.holds_any()) {
+            self.filled.notified().await;
+        }
+    }
+
+    /// Closes connections that have been idle for long.
+    pub(crate) fn sweep(&self) {
+        for pool in self.by_endpoint.borrow().values() {
+            pool.idle.borrow_mut().retain(|idle| idle.since.elapsed() < IDLE && !idle.sender.is_closed());
+            pool.multiplexed.borrow_mut().retain(|shared| {
+                let used = Rc::strong_count(shared) > 1 || shared.last_used.get().elapsed() < IDLE * 8;
+                used && !shared.sender.is_closed()
+            });
+        }
+    }
+}
+
+impl Pool {
+    /// An unused HTTP/1.1 connection, the one used last first: the others get a chance to grow old.
+    pub(crate) fn take(&self) -> Option<http1::SendRequest<Outgoing>> {
+        let mut idle = self.idle.borrow_mut();
+        let mut at = idle.len();
+        while at > 0 {
+            at -= 1;
+            let candidate = &idle[at];
+            if candidate.sender.is_closed() || candidate.since.elapsed() >= IDLE {
+                idle.swap_remove(at);
+            } else if candidate.sender.is_ready() {
+                return Some(idle.remove(at).sender);
+            }
+            // Neither: it has yet to notice that its last response is over.
+        }
+        None
+    }
+
+    /// Gives a connection back after its response has ended.
+    pub(crate) fn put(&self, sender: http1::SendRequest<Outgoing>) {
+        let mut idle = self.idle.borrow_mut();
+        if self.closed.get() || sender.is_closed() || idle.len() >= IDLE_MOST {
+            return;
+        }
+        idle.push(Idle { sender, since: Instant::now() });
+        if idle.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Opens an HTTP/1.1 connection.
+    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> io::Result<http1::SendRequest<Outgoing>> {
+        let stream = dial(endpoint).await?;
+        let (sender, connection) =
+            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        spawn_local(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                debug!(%error, "a connection to a replica ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    /// An HTTP/2 connection with room for one more request; opens one if there is none. The flag says that it is new.
+    pub(crate) async fn share(&self, endpoint: &Endpoint) -> io::Result<(Rc<Multiplexed>, bool)> {
+        if let Some(shared) = self.roomy() {
+            return Ok((shared, false));
+        }
+        let _alone = self.connecting.lock().await;
+        if let Some(shared) = self.roomy() {
+            return Ok((shared, false));
+        }
+        let stream = dial(endpoint).await?;
+        let (sender, connection) = http2::Builder::new(crate::connection::LocalExecutor)
+            .timer(TokioTimer::new())
+            .adaptive_window(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        spawn_local(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "an HTTP/2 connection to a replica ended");
+            }
+        });
+        let shared = Rc::new(Multiplexed { sender, last_used: Cell::new(Instant::now()) });
+        if !self.closed.get() {
+            self.multiplexed.borrow_mut().push(Rc::clone(&shared));
+            self.filled.notify_one();
+        }
+        Ok((shared, true))
+    }
+
+    /// Forgets a connection that takes no more requests.
+    pub(crate) fn discard(&self, gone: &Rc<Multiplexed>) {
+        self.multiplexed.borrow_mut().retain(|shared| !Rc::ptr_eq(shared, gone));
+    }
+
+    fn roomy(&self) -> Option<Rc<Multiplexed>> {
+        let mut all = self.multiplexed.borrow_mut();
+        all.retain(|shared| !shared.sender.is_closed());
+        // Each request in flight holds one reference, the pool another.
+        let shared = all.iter().find(|shared| Rc::strong_count(shared) <= STREAMS)?;
+        shared.last_used.set(Instant::now());
+        Some(Rc::clone(shared))
+    }
+
+    fn holds_any(&self) -> bool {
+        !self.idle.borrow().is_empty() || !self.multiplexed.borrow().is_empty()
+    }
+
+    fn close(&self) {
+        self.closed.set(true);
+        self.idle.borrow_mut().clear();
+        self.multiplexed.borrow_mut().clear();
+    }
+}
+
+/// Opens a TCP connection to an endpoint.
+pub(crate) async fn dial(endpoint: &Endpoint) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(endpoint.address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

@@ -1,0 +1,208 @@
+//! Answers to the client: the replica's, passed on, or one of our own.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use serde::Serialize;
+
+use crate::attempt::Flight;
+use crate::body::Outgoing;
+use crate::fault::Fault;
+use crate::headers;
+use crate::pool::{Multiplexed, Pool};
+use crate::wire::Busy;
+
+/// The body of an answer, and what has to be kept until it has been passed on.
+pub(crate) struct Answer {
+    kind: Kind,
+    busy: Option<Busy>,
+}
+
+enum Kind {
+    Passed(Passed),
+    /// The body of a refusal.
+    Fault(Full<Bytes>),
+    /// None: the connection speaks something else from here on.
+    Switch,
+}
+
+struct Passed {
+    body: Incoming,
+    lease: Lease,
+    ended: bool,
+    _flight: Flight,
+}
+
+/// The connection that an answer comes from.
+pub(crate) enum Lease {
+    H1 { sender: Option<http1::SendRequest<Outgoing>>, pool: Rc<Pool> },
+    H2 { _shared: Rc<Multiplexed> },
+}
+
+impl Lease {
+    pub(crate) fn h1(sender: http1::SendRequest<Outgoing>, pool: Rc<Pool>) -> Self {
+        Self::H1 { sender: Some(sender), pool }
+    }
+
+    pub(crate) fn h2(shared: Rc<Multiplexed>) -> Self {
+        Self::H2 { _shared: shared }
+    }
+
+    fn give_back(&mut self) {
+        if let Self::H1 { sender, pool } = self
+            && let Some(sender) = sender.take()
+        {
+            pool.put(sender);
+        }
+    }
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        // A connection with a part of an answer still on it is of no use to anybody else.
+        if self.ended || self.body.is_end_stream() {
+            self.lease.give_back();
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.kind {
+            Kind::Passed(passed) => {
+                let frame = Pin::new(&mut passed.body).poll_frame(cx);
+                passed.ended |= matches!(frame, Poll::Ready(None));
+                frame
+            }
+            Kind::Fault(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Kind::Switch => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Passed(passed) => passed.body.is_end_stream(),
+            Kind::Fault(body) => body.is_end_stream(),
+            Kind::Switch => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Passed(passed) => passed.body.size_hint(),
+            Kind::Fault(body) => body.size_hint(),
+            Kind::Switch => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Answer {
+    fn new(kind: Kind) -> Self {
+        Self { kind, busy: None }
+    }
+
+    /// Whether the data plane made it, because of a fault.
+    pub(crate) fn is_fault(&self) -> bool {
+        matches!(self.kind, Kind::Fault(_))
+    }
+
+    /// Counts the connection as busy until this body has been passed on.
+    pub(crate) fn keep(&mut self, busy: Busy) {
+        self.busy = Some(busy);
+    }
+}
+
+/// Passes a replica's answer on; its head has been cleaned.
+pub(crate) fn pass(response: Response<Incoming>, lease: Lease, flight: Flight) -> Response<Answer> {
+    response.map(|body| Answer::new(Kind::Passed(Passed { body, lease, ended: false, _flight: flight })))
+}
+
+/// An answer without a body, for a connection that speaks something else from here on.
+pub(crate) fn switch(headers: HeaderMap) -> Response<Answer> {
+    let mut response = Response::new(Answer::new(Kind::Switch));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// RFC 9457, with a stable code and the request it is about.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    instance: String,
+}
+
+/// Answers in place of a replica. For gRPC the answer is one of gRPC: a status, and nothing else.
+pub(crate) fn refuse(fault: &Fault, request_id: HeaderValue, grpc: bool) -> Response<Answer> {
+    let mut response = if grpc { grpc_status(fault) } else { problem(fault, &request_id) };
+    let headers = response.headers_mut();
+    headers.insert(headers::ERROR, HeaderValue::from_static(fault.code.name()));
+    headers.insert(headers::REQUEST_ID, request_id);
+    if fault.code.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response.map(|body| Answer::new(Kind::Fault(body)))
+}
+
+fn problem(fault: &Fault, request_id: &HeaderValue) -> Response<Full<Bytes>> {
+    let problem = Problem {
+        kind: format!("urn:isles:error:{}", fault.code.name()),
+        title: fault.code.title(),
+        status: fault.code.status().as_u16(),
+        detail: &fault.detail,
+        code: fault.code.name(),
+        instance: format!("urn:isles:request:{}", request_id.to_str().unwrap_or_default()),
+    };
+    // Strings and numbers: there is nothing in it that cannot be written as JSON.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = fault.code.status();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+fn grpc_status(fault: &Fault) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from(u16::from(fault.code.grpc_status())));
+    if let Ok(message) = HeaderValue::try_from(percent_encode(&fault.detail)) {
+        headers.insert("grpc-message", message);
+    }
+    response
+}
+
+/// As the gRPC protocol wants it in `grpc-message`: all but printable ASCII, and the percent sign itself.
+fn percent_encode(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b' '..=b'$' | b'&'..=b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}

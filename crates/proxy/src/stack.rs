@@ -1,0 +1,84 @@
+//! The path of a request, from beginning to end.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use crate::attempt::{self, Reached};
+use crate::connection::Client;
+use crate::fault::{Code, Fault};
+use crate::headers::{self, Trust};
+use crate::identify;
+use crate::ids;
+use crate::outbound::{self, Outbound};
+use crate::respond::{self, Answer};
+use crate::upgrade;
+use crate::wire::Busy;
+
+/// Answers a request: with what a replica says, or with the reason why none does.
+pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy: Busy) -> Response<Answer> {
+    let arrived = Instant::now();
+    // The table that this request sees from here on, whatever comes after it.
+    let view = client.worker.view();
+    let grpc = headers::is_grpc(request.headers());
+    let mut request_id = None;
+
+    let answered = async {
+        let entry = identify::identify(&view, &client.peer)?;
+        entry.counters.slot(client.worker.index).request();
+        identify::settle_host(&mut request)?;
+        let way = identify::find_way(&view, entry, &request, arrived)?;
+        let lane = &view.lanes[way.lane];
+
+        let speech = outbound::speech(lane, grpc);
+        let tunnel = outbound::dress(&mut request, &way, &client.peer, speech);
+        request_id = request.headers().get(headers::REQUEST_ID).cloned();
+        let outbound = Outbound::new(request, way.strip, speech, lane.retries > 0)?;
+
+        let way = attempt::Way {
+            listener: client.peer.listener,
+            view: Rc::clone(&view),
+            lane: way.lane,
+            deadline: way.deadline,
+        };
+        // Balance, connect, send; wait for the head of an answer.
+        let reached = attempt::run(&client.worker, way, outbound).await?;
+        pass_on(client, reached, tunnel)
+    };
+    let mut answer = match answered.await {
+        Ok(answer) => answer,
+        Err(fault) => respond::refuse(&fault, request_id.unwrap_or_else(ids::request_id), grpc),
+    };
+    // A refusal over gRPC has the status 200.
+    let failed = answer.status().is_server_error() || (grpc && answer.body().is_fault());
+    if failed && let Some(entry) = view.entries.get(&client.peer.listener) {
+        entry.counters.slot(client.worker.index).failure();
+    }
+    answer.body_mut().keep(busy);
+    answer
+}
+
+/// Passes a replica's answer on, or joins the two connections if the replica agreed to speak something else.
+fn pass_on(client: &Client, reached: Reached, tunnel: Option<OnUpgrade>) -> Result<Response<Answer>, Fault> {
+    let Reached { mut response, lease, flight } = reached;
+    let version = response.version();
+    let agreed = headers::clean(response.headers_mut(), version, Trust::Response);
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if response.status().is_server_error() {
+            flight.failed();
+        }
+        return Ok(respond::pass(response, lease, flight));
+    }
+    let (Some(tunnel), Some(protocol)) = (tunnel, agreed) else {
+        flight.failed();
+        let detail = format!("{} switched protocols without being asked to", flight.endpoint().replica);
+        return Err(Fault::new(Code::BadUpgrade, detail));
+    };
+    let mut headers = std::mem::take(response.headers_mut());
+    headers::set_upgrade(&mut headers, protocol);
+    upgrade::join(tunnel, hyper::upgrade::on(response), flight, &client.gate);
+    Ok(respond::switch(headers))
+}

@@ -1,0 +1,199 @@
+//! A route table in the form in which requests look things up, and the counters that outlive it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::HeaderValue;
+use model::{ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceName, Timeouts};
+
+use crate::counters::Counters;
+use crate::route::{self, Router};
+
+/// An immutable snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    /// None before the first table came.
+    pub version: Option<u64>,
+    pub entries: HashMap<SocketAddr, Entry>,
+    pub lanes: Vec<Lane>,
+}
+
+/// What arrives at one listener, and where it can go.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub kind: Kind,
+    pub counters: Arc<Counters>,
+    /// Its lanes, by index.
+    pub lanes: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Gateway(Router),
+    Edge { caller: ServiceName, callee: ServiceName, caller_header: HeaderValue, lane: usize },
+}
+
+/// The way from one listener to one service.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub service: ServiceName,
+    pub protocol: Protocol,
+    pub timeouts: Timeouts,
+    pub retries: u32,
+    pub targets: Vec<Target>,
+}
+
+/// An endpoint as the goal of one lane.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub endpoint: Arc<Endpoint>,
+    pub counters: Arc<Counters>,
+}
+
+/// A replica's address, and what is known about it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Unique in this process: the key of connection pools.
+    pub id: u64,
+    pub replica: ReplicaId,
+    pub release: ReleaseId,
+    pub address: SocketAddr,
+    pub counters: Counters,
+    /// Milliseconds on the process's clock before which another endpoint is preferred.
+    pub avoid_until: AtomicU64,
+}
+
+type EndpointKey = (ReplicaId, ReleaseId, SocketAddr);
+
+/// Compiles tables, and gives what stays the same from one to the next the same counters.
+#[derive(Debug)]
+pub(crate) struct Compiler {
+    workers: usize,
+    next_id: u64,
+    endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
+    listeners: HashMap<(SocketAddr, Option<(ServiceName, ServiceName)>), Arc<Counters>>,
+    targets: HashMap<(SocketAddr, ServiceName, u64), Arc<Counters>>,
+}
+
+impl Compiler {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            workers,
+            next_id: 0,
+            endpoints: HashMap::new(),
+            listeners: HashMap::new(),
+            targets: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn compile(&mut self, source: &RouteTable) -> Table {
+        let mut table = Table { version: Some(source.version), ..Table::default() };
+        for listener in &source.listeners {
+            let entry = self.entry(source, listener, &mut table.lanes);
+            table.entries.insert(listener.address, entry);
+        }
+        self.forget_unused(&table);
+        table
+    }
+
+    /// Every endpoint that is routed or still has requests.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.values()
+    }
+
+    /// Forgets counters that neither `table` nor a request in flight refers to.
+    pub(crate) fn forget_unused(&mut self, table: &Table) {
+        let routed: std::collections::HashSet<u64> =
+            table.lanes.iter().flat_map(|lane| lane.targets.iter().map(|t| t.endpoint.id)).collect();
+        self.endpoints.retain(|_, e| routed.contains(&e.id) || e.counters.in_flight() > 0);
+        self.listeners.retain(|_, counters| Arc::strong_count(counters) > 1);
+        self.targets.retain(|_, counters| Arc::strong_count(counters) > 1);
+    }
+
+    fn entry(&mut self, source: &RouteTable, listener: &model::Listener, lanes: &mut Vec<Lane>) -> Entry {
+        let first = lanes.len();
+        let (kind, edge) = match &listener.kind {
+            ListenerKind::Gateway { routes } => {
+                let mut by_service = HashMap::new();
+                let compiled = routes
+                    .iter()
+                    .map(|declared| {
+                        let lane = *by_service.entry(&declared.service).or_insert_with(|| {
+                            lanes.push(self.lane(source, listener.address, &declared.service));
+                            lanes.len() - 1
+                        });
+                        route::compile(declared, lane)
+                    })
+                    .collect();
+                (Kind::Gateway(Router::new(compiled)), None)
+            }
+            ListenerKind::Edge { caller, callee } => {
+                lanes.push(self.lane(source, listener.address, callee));
+                let kind = Kind::Edge {
+                    caller: caller.clone(),
+                    callee: callee.clone(),
+                    // A service's name is made of letters that a header may have.
+                    caller_header: HeaderValue::from_str(caller.as_str())
+                        .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+                    lane: first,
+                };
+                (kind, Some((caller.clone(), callee.clone())))
+            }
+        };
+        let counters = self.listeners.entry((listener.address, edge));
+        let counters = Arc::clone(counters.or_insert_with(|| Arc::new(Counters::new(self.workers))));
+        Entry { kind, counters, lanes: (first..lanes.len()).collect() }
+    }
+
+    fn lane(&mut self, source: &RouteTable, listener: SocketAddr, service: &ServiceName) -> Lane {
+        let Some(upstream) = source.upstreams.get(service) else {
+            // A table without it is answered as one without replicas: both may be mended by the next table.
+            let timeouts = Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) };
+            let (service, protocol) = (service.clone(), Protocol::Http);
+            return Lane { service, protocol, timeouts, retries: 0, targets: Vec::new() };
+        };
+        let targets = upstream
+            .endpoints
+            .iter()
+            .map(|declared| {
+                let endpoint = self.endpoint(declared);
+                let counters = self.targets.entry((listener, service.clone(), endpoint.id));
+                let counters = Arc::clone(counters.or_insert_with(|| Arc::new(Counters::new(self.workers))));
+                Target { endpoint, counters }
+            })
+            .collect();
+        Lane {
+            service: service.clone(),
+            protocol: upstream.protocol,
+            timeouts: upstream.timeouts,
+            retries: upstream.retries,
+            targets,
+        }
+    }
+
+    fn endpoint(&mut self, declared: &model::Endpoint) -> Arc<Endpoint> {
+        let key = (declared.replica.clone(), declared.release.clone(), declared.address);
+        let endpoint = self.endpoints.entry(key).or_insert_with(|| {
+            self.next_id += 1;
+            Arc::new(Endpoint {
+                id: self.next_id,
+                replica: declared.replica.clone(),
+                release: declared.release.clone(),
+                address: declared.address,
+                counters: Counters::new(self.workers),
+                avoid_until: AtomicU64::new(0),
+            })
+        });
+        Arc::clone(endpoint)
+    }
+}
+
+impl Endpoint {
+    /// Prefers others until `until`, in milliseconds on the process's clock.
+    pub(crate) fn avoid(&self, until: u64) {
+        self.avoid_until.store(until, Relaxed);
+    }
+}

@@ -1,0 +1,70 @@
+//! Edges to services that speak neither HTTP nor gRPC: bytes are passed on.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use model::Protocol;
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::attempt::{Flight, Way, choose};
+use crate::pool;
+use crate::table::{Kind, Table};
+use crate::worker::{View, Worker};
+
+/// The lane of a listener whose service speaks bytes.
+pub(crate) fn lane(table: &Table, listener: SocketAddr) -> Option<usize> {
+    match table.entries.get(&listener)?.kind {
+        Kind::Edge { lane, .. } if table.lanes[lane].protocol == Protocol::Tcp => Some(lane),
+        _ => None,
+    }
+}
+
+/// Connects a client to a replica and passes bytes both ways until both sides have ended. A replica that cannot be
+/// reached is replaced by another one once; a client that cannot be connected is disconnected.
+pub(crate) async fn forward(
+    worker: &Rc<Worker>,
+    view: Rc<View>,
+    listener: SocketAddr,
+    lane: usize,
+    mut client: TcpStream,
+) {
+    let counters = view.entries.get(&listener).map(|entry| entry.counters.clone());
+    if let Some(counters) = &counters {
+        counters.slot(worker.index).request();
+    }
+    let deadline = std::time::Instant::now() + view.lanes[lane].timeouts.request;
+    let way = Way { listener, view, lane, deadline };
+    match reach(worker, way).await {
+        Some((mut replica, _flight)) => {
+            if let Err(error) = copy_bidirectional(&mut client, &mut replica).await {
+                debug!(%error, "a TCP connection broke");
+            }
+        }
+        None => {
+            if let Some(counters) = counters {
+                counters.slot(worker.index).failure();
+            }
+        }
+    }
+}
+
+async fn reach(worker: &Rc<Worker>, mut way: Way) -> Option<(TcpStream, Flight)> {
+    let mut except = None;
+    for _ in 0..2 {
+        let target = choose(worker, &mut way, except).await.ok()?;
+        let flight = Flight::begin(worker, &way, target);
+        let endpoint = flight.endpoint();
+        let connect = way.view.lanes[way.lane].timeouts.connect;
+        match timeout(connect, pool::dial(endpoint)).await {
+            Ok(Ok(stream)) => return Some((stream, flight)),
+            Ok(Err(error)) => warn!(replica = %endpoint.replica, %error, "cannot connect"),
+            Err(_) => warn!(replica = %endpoint.replica, "no connection in time"),
+        }
+        except = Some(endpoint.id);
+        flight.unreachable(worker);
+    }
+    None
+}
