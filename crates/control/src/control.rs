@@ -57,9 +57,9 @@ pub enum StartError {
     /// The data plane could not be started.
     #[error("the data plane could not be started: {0}")]
     DataPlane(String),
-    /// The gateway cannot listen where the manifest says.
-    #[error("the gateway cannot listen on {address}: {reason}")]
-    Gateway {
+    /// The data plane cannot listen where the manifest says: at the gateway or at an edge with a fixed address.
+    #[error("isles cannot listen on {address}: {reason}")]
+    Listen {
         /// Where.
         address: SocketAddr,
         /// Why not.
@@ -115,12 +115,9 @@ impl Control {
         let store = Arc::new(Store::open(&paths.database())?);
         let edges = edge_addresses(&desired, &store.edges()?).map_err(io("no address for an edge"))?;
         store.set_edges(&edges)?;
-        let supervisor = Supervisor::new(supervisor::Options {
-            logs: paths.logs(),
-            log_limit: 8 << 20,
-            log_files: 3,
-        })
-        .map_err(io("output cannot be captured"))?;
+        let supervisor =
+            Supervisor::new(supervisor::Options { logs: paths.logs(), log_limit: 8 << 20, log_files: 3 })
+                .map_err(io("output cannot be captured"))?;
         let recorded = store.replicas()?;
         let scales = store.scales()?;
         let world = Arc::new(World {
@@ -313,21 +310,46 @@ async fn open_data_plane(
     let wake = Arc::new(Notify::new());
     let mut looped = DataPlaneLoop::new(world.clone(), wake.clone());
     looped.reconcile().await;
+    let failed = world.data_plane.borrow().failed.clone();
+    if !failed.is_empty() {
+        move_edges(world, &failed)?;
+        looped.reconcile().await;
+    }
     let state = world.data_plane.borrow().clone();
     if state.version.is_none() {
         return Err(StartError::DataPlane(state.error.unwrap_or_else(|| "it does not answer".to_owned())));
     }
-    if let Some(gateway) = &world.desired.gateway
-        && let Some(reason) = state.failed.get(&gateway.listen)
-    {
-        let (address, reason) = (gateway.listen, reason.clone());
+    if let Some((address, reason)) = state.failed.into_iter().next() {
         looped.shut_down().await;
-        return Err(StartError::Gateway { address, reason });
+        return Err(StartError::Listen { address, reason });
     }
     wake_on(world.supervisor.observed(), &wake, stop);
     wake_on(world.edges.subscribe(), &wake, stop);
     wake_on(world.mode.subscribe(), &wake, stop);
     Ok(tokio::spawn(drive(looped, wake, stop.clone())))
+}
+
+/// Gives new addresses to edges whose address somebody took, and new processes to those who were told the old one.
+///
+/// An address that the manifest fixes stays: it is reported.
+fn move_edges(world: &World, failed: &BTreeMap<SocketAddr, String>) -> Result<(), StartError> {
+    let fixed: BTreeSet<SocketAddr> = world.desired.edges().filter_map(|e| e.call.listen).collect();
+    let mut edges = BTreeMap::clone(&world.edges.borrow());
+    let mut taken: BTreeSet<SocketAddr> = edges.values().copied().chain(failed.keys().copied()).collect();
+    for ((caller, _), address) in
+        edges.iter_mut().filter(|(_, a)| failed.contains_key(a) && !fixed.contains(a))
+    {
+        let free = ports::free(&taken);
+        *address =
+            free.map_err(|source| StartError::Io { what: "no address for an edge".to_owned(), source })?;
+        taken.insert(*address);
+        world.wishes.send_modify(|wishes| {
+            wishes.restarts.insert(caller.clone(), now());
+        });
+    }
+    world.store.set_edges(&edges)?;
+    world.edges.send_replace(Arc::new(edges));
+    Ok(())
 }
 
 fn start_loops(world: &Arc<World>, recorded: ObservedState) {

@@ -47,7 +47,11 @@ pub async fn drive<R: Reconciler>(mut reconciler: R, wake: Arc<Notify>, stop: Ca
 }
 
 /// Wakes `wake` at every change of `state`, until `stop` or until nobody can change it any more.
-pub fn wake_on<T: Send + Sync + 'static>(mut state: watch::Receiver<T>, wake: &Arc<Notify>, stop: &CancellationToken) {
+pub fn wake_on<T: Send + Sync + 'static>(
+    mut state: watch::Receiver<T>,
+    wake: &Arc<Notify>,
+    stop: &CancellationToken,
+) {
     let (wake, stop) = (wake.clone(), stop.clone());
     tokio::spawn(async move {
         while let Some(Ok(())) = stop.run_until_cancelled(state.changed()).await {

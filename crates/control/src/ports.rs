@@ -23,7 +23,10 @@ pub fn free(taken: &BTreeSet<SocketAddr>) -> io::Result<SocketAddr> {
             return Ok(address);
         }
     }
-    Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no port from {FIRST} to {LAST} is free on 127.0.0.1")))
+    Err(io::Error::new(
+        io::ErrorKind::AddrInUse,
+        format!("no port from {FIRST} to {LAST} is free on 127.0.0.1"),
+    ))
 }
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ fn tracked(path: &Path) -> Result<Vec<PathBuf>, ReleaseError> {
     for entry in walk {
         // A folder that cannot be read or vanished meanwhile is no part of what runs.
         let Ok(entry) = entry else { continue };
-        if entry.file_type().is_some_and(|kind| kind.is_file()) || entry.depth() == 0 && entry.path().is_file() {
+        if entry.file_type().is_some_and(|kind| kind.is_file())
+            || entry.depth() == 0 && entry.path().is_file()
+        {
             files.push(entry.into_path());
         }
     }

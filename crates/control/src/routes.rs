@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::{
-    DesiredState, Endpoint, Listener, ListenerKind, ObservedState, Phase, Route, RouteTable, ServiceSpec, Timeouts,
-    Upstream,
+    DesiredState, Endpoint, Listener, ListenerKind, ObservedState, Phase, Route, RouteTable, ServiceSpec,
+    Timeouts, Upstream,
 };
 
 use crate::store::EdgeKey;
@@ -51,13 +51,17 @@ fn route(route: &model::GatewayRoute) -> Route {
 }
 
 fn upstream(service: &ServiceSpec, observed: &ObservedState) -> Upstream {
-    let ready = observed.replicas.iter().filter(|(id, r)| id.service == service.name && r.phase == Phase::Ready);
+    let ready =
+        observed.replicas.iter().filter(|(id, r)| id.service == service.name && r.phase == Phase::Ready);
     Upstream {
         protocol: service.protocol,
         endpoints: ready
             .map(|(id, r)| Endpoint { replica: id.clone(), release: r.release.clone(), address: r.address })
             .collect(),
-        timeouts: Timeouts { connect: CONNECT_TIMEOUT.min(service.limits.timeout), request: service.limits.timeout },
+        timeouts: Timeouts {
+            connect: CONNECT_TIMEOUT.min(service.limits.timeout),
+            request: service.limits.timeout,
+        },
         retries: service.limits.retries,
     }
 }
@@ -71,7 +75,8 @@ mod tests {
     #[test]
     fn only_ready_replicas_and_declared_edges_are_routed() {
         let desired = desired([service("web", &["db"]), service("db", &[])]);
-        let phases = [Phase::Starting, Phase::Ready, Phase::Unready, Phase::Draining, Phase::Stopping, Phase::Exited];
+        let phases =
+            [Phase::Starting, Phase::Ready, Phase::Unready, Phase::Draining, Phase::Stopping, Phase::Exited];
         let replica = |(i, phase): (usize, &Phase)| {
             let state = ReplicaState {
                 release: ReleaseId("r".into()),
@@ -91,13 +96,17 @@ mod tests {
         let edges = [(("web".parse().unwrap(), "db".parse().unwrap()), ([127, 0, 0, 1], 7).into())].into();
 
         let open = table(&desired, &observed, &edges, true);
-        let ports = |t: &RouteTable, s: &str| t.upstreams[s].endpoints.iter().map(|e| e.address.port()).collect::<Vec<_>>();
+        let ports = |t: &RouteTable, s: &str| {
+            t.upstreams[s].endpoints.iter().map(|e| e.address.port()).collect::<Vec<_>>()
+        };
         assert_eq!(ports(&open, "web"), [101]);
         assert_eq!(ports(&open, "db"), [0u16; 0]);
         assert_eq!(open.listeners.len(), 2);
 
         let closed = table(&desired, &observed, &edges, false);
         assert_eq!(closed.listeners.len(), 1);
-        assert!(matches!(&closed.listeners[0].kind, ListenerKind::Edge { caller, .. } if caller.as_str() == "web"));
+        assert!(
+            matches!(&closed.listeners[0].kind, ListenerKind::Edge { caller, .. } if caller.as_str() == "web")
+        );
     }
 }

@@ -88,9 +88,12 @@ pub fn service(
     let replicas: BTreeMap<u32, ReplicaState> = mine.map(|(id, state)| (id.index, state.clone())).collect();
     let count = |phase| replicas.values().filter(|r| r.phase == phase).count();
     let ready = u32::try_from(count(Phase::Ready)).unwrap_or(u32::MAX);
-    let looping = replicas.values().any(|r| r.phase != Phase::Ready && r.failures >= planner::CRASH_LOOP_FAILURES);
+    let looping =
+        replicas.values().any(|r| r.phase != Phase::Ready && r.failures >= planner::CRASH_LOOP_FAILURES);
     let current = match preparation {
-        Preparation::Done(release) => replicas.values().filter(|r| r.phase == Phase::Ready && r.release == *release).count(),
+        Preparation::Done(release) => {
+            replicas.values().filter(|r| r.phase == Phase::Ready && r.release == *release).count()
+        }
         _ => 0,
     };
     let settled = count(Phase::Draining) + count(Phase::Stopping) == 0;
@@ -114,7 +117,12 @@ mod tests {
     use crate::testing;
     use model::ReleaseId;
 
-    fn health(preparation: Preparation, wanted: u32, phases: &[(Phase, u32, &str)], was_ready: bool) -> Health {
+    fn health(
+        preparation: Preparation,
+        wanted: u32,
+        phases: &[(Phase, u32, &str)],
+        was_ready: bool,
+    ) -> Health {
         let replica = |(i, (phase, failures, release)): (usize, &(Phase, u32, &str))| {
             let state = ReplicaState {
                 release: ReleaseId((*release).into()),

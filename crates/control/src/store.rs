@@ -64,9 +64,10 @@ impl Store {
         let mut observed = ObservedState::default();
         for row in rows {
             let (id, state) = row?;
-            let id: ReplicaId = id.parse().map_err(|e| StoreError::Unreadable(format!("replica {id}: {e}")))?;
-            let state: ReplicaState =
-                serde_json::from_str(&state).map_err(|e| StoreError::Unreadable(format!("replica {id}: {e}")))?;
+            let id: ReplicaId =
+                id.parse().map_err(|e| StoreError::Unreadable(format!("replica {id}: {e}")))?;
+            let state: ReplicaState = serde_json::from_str(&state)
+                .map_err(|e| StoreError::Unreadable(format!("replica {id}: {e}")))?;
             observed.replicas.insert(id, state);
         }
         Ok(observed)
@@ -163,7 +164,12 @@ impl Store {
     }
 
     /// Records that `before_start` was done for this release.
-    pub fn set_prepared(&self, service: &ServiceName, release: &ReleaseId, at: u64) -> Result<(), StoreError> {
+    pub fn set_prepared(
+        &self,
+        service: &ServiceName,
+        release: &ReleaseId,
+        at: u64,
+    ) -> Result<(), StoreError> {
         self.connection().execute(
             "INSERT INTO prepared (service, release, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
             params![service.as_str(), release.0, i64::try_from(at).unwrap_or(i64::MAX)],
@@ -200,7 +206,8 @@ mod tests {
         let empty = ObservedState::default();
         let one = ObservedState { replicas: [(id.clone(), state(Phase::Starting))].into() };
         let two = ObservedState {
-            replicas: [(id.clone(), state(Phase::Ready)), ("web-1".parse().unwrap(), state(Phase::Ready))].into(),
+            replicas: [(id.clone(), state(Phase::Ready)), ("web-1".parse().unwrap(), state(Phase::Ready))]
+                .into(),
         };
         let edge = ("orders".parse().unwrap(), "web".parse().unwrap());
         {

@@ -114,5 +114,7 @@ impl World {
 /// The time, in Unix milliseconds.
 pub fn now() -> u64 {
     // Before 1970 the clock is wrong, and 0 is as good as any time.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

@@ -52,7 +52,7 @@ impl DataPlaneLoop {
     pub async fn shut_down(mut self) {
         let Some(mut link) = self.link.take() else { return };
         if link.client.shutdown().await.is_ok() {
-            supervisor::process::gone(&link.process).await;
+            process::gone(&link.process).await;
         }
         self.world.data_plane.send_modify(|d| *d = DataPlane::default());
     }
@@ -68,7 +68,8 @@ impl DataPlaneLoop {
             Ok(adopted) => adopted,
             Err(_) => self.start().await?,
         };
-        let process = process::identify(hello.pid).ok_or_else(|| io::Error::other("the data plane ended at once"))?;
+        let process =
+            process::identify(hello.pid).ok_or_else(|| io::Error::other("the data plane ended at once"))?;
         self.watch(process);
         let version = hello.version.unwrap_or(0);
         self.link = Some(Link { client, process, sent: None, version, failed: BTreeMap::new() });
@@ -98,7 +99,10 @@ impl DataPlaneLoop {
             };
             if let Some(status) = child.try_wait()? {
                 let log = paths.proxy_log();
-                return Err(io::Error::other(format!("the data plane ended with {status}; see {}", log.display())));
+                return Err(io::Error::other(format!(
+                    "the data plane ended with {status}; see {}",
+                    log.display()
+                )));
             }
             if tokio::time::Instant::now() >= deadline {
                 return Err(error);
@@ -134,10 +138,8 @@ impl DataPlaneLoop {
         let listeners = table.listeners.len();
         link.version = version;
         link.sent = Some(table);
-        let before = std::mem::replace(
-            &mut link.failed,
-            failed.into_iter().map(|f| (f.address, f.reason)).collect(),
-        );
+        let before =
+            std::mem::replace(&mut link.failed, failed.into_iter().map(|f| (f.address, f.reason)).collect());
         let news = format!("routes {version}: {listeners} listeners, {endpoints} endpoints");
         Ok(Some(news).filter(|_| before.is_empty() || before != link.failed))
     }
@@ -202,7 +204,9 @@ impl Reconciler for DataPlaneLoop {
                 // Most likely it was killed: what it was told is gone, and the next pass starts it anew at once.
                 let was_linked = self.link.take().is_some();
                 steps.push(format!("no data plane: {error}"));
-                self.world.data_plane.send_modify(|d| *d = DataPlane { error: Some(error), ..DataPlane::default() });
+                self.world
+                    .data_plane
+                    .send_modify(|d| *d = DataPlane { error: Some(error), ..DataPlane::default() });
                 Outcome { steps, next: Some(if was_linked { Duration::ZERO } else { RETRY }) }
             }
         }

@@ -87,8 +87,14 @@ async fn before_start(world: &World, service: &ServiceSpec, release: &ReleaseId)
     // It may call other services, so its edges have to be there.
     let _ = world.data_plane.subscribe().wait_for(|d| d.version.is_some()).await;
     let edges = world.edges.borrow().clone();
-    let setting =
-        Setting { desired: &world.desired, service, paths: &world.paths, edges: &edges, release, replica: None };
+    let setting = Setting {
+        desired: &world.desired,
+        service,
+        paths: &world.paths,
+        edges: &edges,
+        release,
+        replica: None,
+    };
     let argv = setting.argv(command).map_err(|e| said(&e))?;
     let env = setting.environment().map_err(|e| said(&e))?;
     run(world, service, "before_start", Task { argv, dir: service.dir.clone(), env }).await?;
@@ -100,7 +106,13 @@ async fn run(world: &World, service: &ServiceSpec, step: &str, task: Task) -> Re
     let path = world.paths.build_log(&service.name);
     let open = || {
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        OpenOptions::new().create(true).write(true).truncate(step == "build").append(step != "build").mode(0o600).open(&path)
+        OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(step == "build")
+            .append(step != "build")
+            .mode(0o600)
+            .open(&path)
     };
     let mut log = open().map_err(|e| (format!("{}: {e}", path.display()), vec![]))?;
     let result = supervisor::run_once(task, move |line| {
