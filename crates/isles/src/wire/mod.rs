@@ -12,6 +12,7 @@ use control::{Control, Paths};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+pub use logs::entry as log_entry;
 use platform::Wired;
 
 /// How `isles up` is to run.
@@ -101,8 +102,8 @@ fn explain(error: control::StartError) -> StartError {
         control::StartError::Lock(control::LockError::Held { pid }) => {
             return StartError::AlreadyRunning { pid: *pid };
         }
-        control::StartError::Gateway { address, .. } => Some(format!(
-            "another program listens there: end it (`ss -ltnp 'sport = :{}'` shows it), or change [gateway] listen",
+        control::StartError::Listen { address, .. } => Some(format!(
+            "another program listens there: end it (`ss -ltnp 'sport = :{}'` shows it), or change the address in isles.toml",
             address.port()
         )),
         control::StartError::Store(_) => {
