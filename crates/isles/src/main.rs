@@ -1,2 +1,12 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! The `isles` command.
+//!
+//! `cli` is what the user sees; `wire` joins the mechanisms into a running app. Nothing else is here.
+
+mod cli;
+mod wire;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,119 @@
+//! `isles check`
+
+use std::path::Path;
+
+use manifest::{Fault, LoadError, Parsed};
+use serde::Serialize;
+
+use super::failure::{Exit, Failure};
+use super::output;
+use super::place::{FileArg, Place};
+use super::show::style::{self, Symbols};
+use super::show::terminal;
+use super::show::text::count;
+
+/// Faults are drawn no wider than this where there is no terminal.
+const WIDEST: usize = 120;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: FileArg,
+    /// Prints the faults as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args, before: FileArg) -> Result<(), Failure> {
+    let place = Place::find(args.file.or(before))?;
+    if args.json {
+        return as_json(&place.manifest);
+    }
+    let parsed = load(&place.manifest)?;
+    let line = format!("{} {}", style::good(Symbols::of_locale().done), summary(&parsed));
+    output::lines(&[line])
+}
+
+/// Reads the manifest and shows what is wrong with it.
+pub fn load(path: &Path) -> Result<Parsed, Failure> {
+    let name = short(path);
+    let parsed = match manifest::load(path) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            output::note(error.render(&name, true, width()).trim_end())?;
+            return Err(match &error {
+                LoadError::Faults { faults, .. } => {
+                    let what = format!("{} in {name}", count(faults.errors(), "error"));
+                    output::note(format!("\n{}: {what}", style::bad("error")))?;
+                    Failure::Silent(Exit::Usage)
+                }
+                LoadError::Read { .. } => Failure::Silent(Exit::Usage),
+            });
+        }
+    };
+    if !parsed.warnings.is_empty() {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        output::note(manifest::render(&parsed.warnings, &name, &text, true, width()).trim_end())?;
+        output::note("")?;
+    }
+    Ok(parsed)
+}
+
+/// What a manifest declares, in one line.
+fn summary(parsed: &Parsed) -> String {
+    let desired = &parsed.desired;
+    let mut parts = vec![count(desired.services.len(), "service")];
+    let calls = desired.edges().count();
+    if calls > 0 {
+        parts.push(count(calls, "call") + " between them");
+    }
+    if !desired.externals.is_empty() {
+        parts.push(count(desired.externals.len(), "external system"));
+    }
+    if let Some(gateway) = &desired.gateway {
+        parts.push(format!("{} at {}", count(gateway.routes.len(), "gateway route"), gateway.listen));
+    }
+    format!("{} is well declared: {}", style::strong(desired.name.as_str()), parts.join(", "))
+}
+
+#[derive(Serialize)]
+struct Verdict<'a> {
+    ok: bool,
+    app: Option<&'a str>,
+    services: Vec<&'a str>,
+    faults: &'a [Fault],
+    problem: Option<String>,
+}
+
+fn as_json(path: &Path) -> Result<(), Failure> {
+    let nothing = Verdict { ok: false, app: None, services: Vec::new(), faults: &[], problem: None };
+    match manifest::load(path) {
+        Ok(Parsed { desired, warnings }) => output::json(&Verdict {
+            ok: true,
+            app: Some(desired.name.as_str()),
+            services: desired.services.keys().map(|name| name.as_str()).collect(),
+            faults: &warnings,
+            problem: None,
+        }),
+        Err(error) => {
+            match &error {
+                LoadError::Faults { faults, .. } => output::json(&Verdict { faults: &faults.0, ..nothing })?,
+                LoadError::Read { .. } => {
+                    output::json(&Verdict { problem: Some(error.to_string()), ..nothing })?;
+                }
+            }
+            Err(Failure::Silent(Exit::Usage))
+        }
+    }
+}
+
+/// The path from the current folder, where it is below that.
+fn short(path: &Path) -> String {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    let below = here.ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    below.unwrap_or_else(|| path.to_owned()).display().to_string()
+}
+
+fn width() -> usize {
+    terminal::size(&std::io::stderr()).0.min(WIDEST)
+}

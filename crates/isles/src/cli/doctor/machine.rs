@@ -1,0 +1,121 @@
+//! What the machine gives: limits, room, tools of the system.
+
+use std::path::Path;
+
+use rustix::fs::{Access, access, statvfs};
+use rustix::process::{Resource, getrlimit};
+
+use super::Finding;
+use super::project::find_program;
+use crate::cli::show::text::bytes;
+
+/// Every connection through the data plane takes two, and every replica some more.
+const FEW_FILES: u64 = 4_096;
+const TOO_FEW_FILES: u64 = 256;
+
+const MEGABYTE: u64 = 1024 * 1024;
+const LITTLE_ROOM: u64 = 2 * 1024 * MEGABYTE;
+const TOO_LITTLE_ROOM: u64 = 200 * MEGABYTE;
+
+/// Looks at the machine on which the app below `root` is to run.
+pub fn look(root: &Path, wants_memory_limits: bool) -> Vec<Finding> {
+    vec![git(), open_files(), room(root), processes(), cgroups(wants_memory_limits)]
+}
+
+fn git() -> Finding {
+    match find_program(root_dir(), "git") {
+        Some(path) => Finding::ok("git", path.display().to_string()),
+        None => Finding::warn(
+            "git",
+            "not found in PATH; what belongs to a release cannot be asked of it",
+            "install git, or give every service an `artifact`",
+        ),
+    }
+}
+
+fn open_files() -> Finding {
+    let topic = "open files";
+    let limit = getrlimit(Resource::Nofile);
+    let (Some(current), maximum) = (limit.current, limit.maximum) else {
+        return Finding::ok(topic, "no limit");
+    };
+    let found = format!("at most {current} for one process");
+    let fix = match maximum {
+        Some(maximum) if maximum <= current => {
+            "raise the hard limit: `nofile` in /etc/security/limits.conf".to_owned()
+        }
+        Some(maximum) => format!("`ulimit -n {}` before `isles up`", maximum.min(65_536)),
+        None => "`ulimit -n 65536` before `isles up`".to_owned(),
+    };
+    match current {
+        0..TOO_FEW_FILES => Finding::fail(topic, found, fix),
+        TOO_FEW_FILES..FEW_FILES => Finding::warn(topic, found, fix),
+        _ => Finding::ok(topic, found),
+    }
+}
+
+fn room(root: &Path) -> Finding {
+    let topic = "disk";
+    let fix = "make room: releases, logs and data of the app are in .isles/";
+    match statvfs(root) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let found = format!("{} free", bytes(free));
+            match free {
+                0..TOO_LITTLE_ROOM => Finding::fail(topic, found, fix),
+                TOO_LITTLE_ROOM..LITTLE_ROOM => Finding::warn(topic, found, fix),
+                _ => Finding::ok(topic, found),
+            }
+        }
+        Err(e) => Finding::warn(
+            topic,
+            format!("the free space cannot be read: {e}"),
+            "check that the disk is mounted",
+        ),
+    }
+}
+
+/// Processes are told apart by what /proc says about them.
+fn processes() -> Finding {
+    let topic = "/proc";
+    match supervisor::process::identify(std::process::id()) {
+        Some(_) => Finding::ok(topic, "processes can be told apart and found again"),
+        None => Finding::fail(
+            topic,
+            "this process cannot be found in it",
+            "mount it: `mount -t proc proc /proc`; Isles runs on Linux",
+        ),
+    }
+}
+
+/// Memory limits are kept by the kernel where it lets us make groups.
+fn cgroups(wanted: bool) -> Finding {
+    let topic = "cgroup v2";
+    let result = |found: &str, fix: &str| {
+        if wanted {
+            Finding::warn(topic, format!("{found}; limits of memory are not enforced by the kernel"), fix)
+        } else {
+            Finding::ok(topic, format!("{found}; not needed, as no service limits its memory"))
+        }
+    };
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) else {
+        return result("not there", "boot with cgroup v2 (`systemd.unified_cgroup_hierarchy=1`)");
+    };
+    let group = Path::new("/sys/fs/cgroup").join(path);
+    let controllers = std::fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
+    if !controllers.split_whitespace().any(|c| c == "memory") {
+        return result("there, without its memory controller", "run it in a unit with `Delegate=memory`");
+    }
+    match access(group.join("cgroup.subtree_control"), Access::WRITE_OK) {
+        Ok(()) => Finding::ok(topic, "there, and groups can be made"),
+        Err(_) => result(
+            "there, but not ours to use",
+            "start it with `systemd-run --user --scope -p Delegate=yes isles up`",
+        ),
+    }
+}
+
+fn root_dir() -> &'static Path {
+    Path::new("/")
+}

@@ -1,0 +1,132 @@
+//! The command line: what the user says, turned into calls, and what comes back, turned into text.
+//!
+//! One file a command. A command returns a [`Failure`] instead of printing it; what is shown is made by the pure
+//! functions in [`show`].
+
+mod check;
+mod completions;
+mod doctor;
+mod down;
+mod failure;
+mod follow;
+mod logs;
+mod output;
+mod place;
+mod proxy;
+mod ps;
+#[cfg(test)]
+mod reference;
+mod restart;
+mod scale;
+mod show;
+#[cfg(test)]
+mod testing;
+mod up;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use failure::Failure;
+use place::FileArg;
+
+/// Runs a system of many small services: builds, starts, connects and watches them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "isles",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong use or manifest; 5 nothing is running.\n\
+        Every command looks for isles.toml in this folder and in those above."
+)]
+struct Cli {
+    #[command(flatten)]
+    file: FileArg,
+
+    /// When to use colours; NO_COLOR is respected
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Checks the manifest and shows every fault in it
+    Check(check::Args),
+    /// Builds and starts everything
+    Up(up::Args),
+    /// Stops everything
+    Down(down::Args),
+    /// Shows every service and its replicas
+    Ps(ps::Args),
+    /// Shows what services write
+    Logs(logs::Args),
+    /// Replaces the replicas of services one after the other
+    Restart(restart::Args),
+    /// Sets how many replicas a service has
+    Scale(scale::Args),
+    /// Waits until every service is ready
+    Wait(wait::Args),
+    /// Looks for what would keep the app from running on this machine
+    Doctor(doctor::Args),
+    /// Writes a completion script for a shell
+    Completions(completions::Args),
+    /// The data plane; started by `isles up`
+    #[command(hide = true)]
+    Proxy(proxy::Args),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when the stream is closed. Help and version are no errors: their code is 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.color {
+        // What the environment and the stream say.
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let file = cli.file;
+    match cli.command {
+        Command::Check(args) => check::run(args, file),
+        Command::Up(args) => up::run(args, file),
+        Command::Down(args) => block_on(down::run(args, file)),
+        Command::Ps(args) => block_on(ps::run(args, file)),
+        Command::Logs(args) => block_on(logs::run(args, file)),
+        Command::Restart(args) => block_on(restart::run(args, file)),
+        Command::Scale(args) => block_on(scale::run(args, file)),
+        Command::Wait(args) => block_on(wait::run(args, file)),
+        Command::Doctor(args) => block_on(doctor::run(args, file)),
+        Command::Completions(args) => completions::run(args),
+        Command::Proxy(args) => proxy::run(args),
+    }
+}
+
+/// For commands that only talk to a running app.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}

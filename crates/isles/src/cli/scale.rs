@@ -1,0 +1,38 @@
+//! `isles scale`
+
+use console::api::AppStatus;
+
+use super::failure::Failure;
+use super::follow::{self, Progress};
+use super::place::{self, FileArg, Place};
+use super::restart::{PATIENCE, conclude, new_failure};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: FileArg,
+    /// Which service
+    #[arg(value_name = "SERVICE")]
+    service: String,
+    /// How many replicas it is to have
+    #[arg(value_name = "N")]
+    replicas: u32,
+}
+
+pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
+    let client = Place::find(args.file.or(before))?.client();
+    let mut progress = Progress::since(client.status().await?);
+    let begun = place::now();
+    client.scale(&args.service, args.replicas).await?;
+    let services = [args.service];
+    let scaled = |now: &AppStatus| now.service(&services[0]).is_some_and(|s| is_scaled(s, args.replicas));
+    let failed = |now: &AppStatus| new_failure(now, &services, begun);
+    let seen = follow::until(&client, &mut progress, Some(PATIENCE), |s| scaled(s) || failed(s)).await?;
+    let verb = format!("scaled to {}", args.replicas);
+    conclude(seen, &services, scaled, &verb, progress.elapsed())
+}
+
+fn is_scaled(service: &console::api::ServiceStatus, wanted: u32) -> bool {
+    let running = service.replicas.iter().filter(|r| r.pid.is_some()).count();
+    service.desired == wanted && service.ready == wanted && running == wanted as usize
+}

@@ -1,0 +1,110 @@
+//! `isles ps`: one row a replica, and below it what is wrong with it.
+
+use console::api::{AppState, AppStatus, ReplicaStatus, ServiceState, ServiceStatus};
+
+use super::failure;
+use super::style::{self, Symbols};
+use super::table::{self, Cell, Column, Row};
+use super::text;
+
+const COLUMNS: [Column; 9] = [
+    Column { title: "SERVICE", right: false, expendable: 0 },
+    Column { title: "REPLICA", right: true, expendable: 0 },
+    Column { title: "STATE", right: false, expendable: 0 },
+    Column { title: "RELEASE", right: false, expendable: 9 },
+    Column { title: "PID", right: true, expendable: 7 },
+    Column { title: "ADDRESS", right: false, expendable: 8 },
+    Column { title: "RESTARTS", right: true, expendable: 6 },
+    Column { title: "MEMORY", right: true, expendable: 0 },
+    Column { title: "AGE", right: true, expendable: 0 },
+];
+
+/// How many of a release's characters tell it apart from others.
+const RELEASE: usize = 8;
+
+/// The whole picture.
+pub fn render(status: &AppStatus, now: u64, width: usize, symbols: Symbols) -> Vec<String> {
+    let mut lines = vec![heading(status, now)];
+    if let Some(gateway) = &status.gateway {
+        lines.push(format!("{} {}", style::dim("gateway"), style::note(gateway)));
+    }
+    lines.push(String::new());
+    let rows: Vec<Row> = status.services.iter().flat_map(|service| rows(service, now, symbols)).collect();
+    lines.extend(table::render(&COLUMNS, &rows, width));
+    lines
+}
+
+fn heading(status: &AppStatus, now: u64) -> String {
+    let state = match status.state {
+        AppState::Ready => style::good("ready"),
+        AppState::Starting => style::busy("starting"),
+        AppState::Degraded => style::bad("degraded"),
+        AppState::Stopping => style::busy("stopping"),
+        AppState::Unknown => style::dim("unknown"),
+    };
+    let up = text::took(now.saturating_sub(status.started_at));
+    format!("{} {state} {}", style::strong(&status.app), style::dim(&format!("up {up}, pid {}", status.pid)))
+}
+
+fn rows(service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<Row> {
+    let mut rows: Vec<Row> = service.replicas.iter().map(|r| replica_row(service, r, now, symbols)).collect();
+    if rows.is_empty() {
+        rows.push(empty_row(service));
+    }
+    if service.state.is_failure()
+        && let Some(last) = rows.last_mut()
+    {
+        let because = failure::reason(service, now);
+        last.below = vec![format!("   {}", style::bad(&because))];
+        last.below.extend(failure::last_lines(service).iter().map(|line| failure::quoted(line, symbols)));
+    }
+    rows
+}
+
+fn replica_row(service: &ServiceStatus, replica: &ReplicaStatus, now: u64, symbols: Symbols) -> Row {
+    let number = replica.id.strip_prefix(service.name.as_str()).and_then(|n| n.strip_prefix('-'));
+    let phase = replica.phase.replace('_', " ");
+    let age = match replica.pid {
+        Some(_) => text::age(now.saturating_sub(replica.started_at)),
+        None => "-".to_owned(),
+    };
+    let restarts = replica.restarts.to_string();
+    let cells = vec![
+        Cell::plain(&service.name),
+        Cell::plain(number.unwrap_or(&replica.id)),
+        Cell::painted(phase, |text| style::phase(&replica.phase, text)),
+        Cell::painted(short(&replica.release), style::dim),
+        Cell::plain(replica.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
+        Cell::plain(&replica.address),
+        if replica.restarts > 0 { Cell::painted(restarts, style::busy) } else { Cell::plain(restarts) },
+        Cell::plain(replica.memory.map_or_else(|| "-".to_owned(), text::bytes)),
+        Cell::plain(age),
+    ];
+    let below = match (&replica.probe_error, service.state.is_failure()) {
+        (Some(error), false) => vec![format!("   {} {}", style::busy(symbols.warning), text::plain(error))],
+        _ => Vec::new(),
+    };
+    Row { cells, below }
+}
+
+/// A service that has no replica now.
+fn empty_row(service: &ServiceStatus) -> Row {
+    let mut state = style::state_name(service.state).to_owned();
+    if let (false, Some(detail)) = (service.state.is_failure(), &service.detail) {
+        state.push_str(&format!(": {}", text::plain(detail)));
+    }
+    let release = service.release.as_deref().map_or("-", short);
+    let state = if service.state == ServiceState::Stopped { "scaled to zero".to_owned() } else { state };
+    let mut cells = vec![
+        Cell::plain(&service.name),
+        Cell::plain("-"),
+        Cell::painted(state, |text| style::state(service.state, text)),
+        Cell::painted(release, style::dim),
+    ];
+    cells.extend((0..5).map(|_| Cell::plain("-")));
+    Row { cells, below: Vec::new() }
+}
+
+fn short(release: &str) -> &str {
+    release.get(..RELEASE).unwrap_or(release)
+}

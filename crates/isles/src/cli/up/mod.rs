@@ -1,0 +1,73 @@
+//! `isles up`
+
+mod detached;
+mod foreground;
+
+use super::failure::Failure;
+use super::output;
+use super::place::{FileArg, Place};
+use crate::wire::{self, StartError};
+
+/// Threads for everything but the requests, which the data plane serves.
+const THREADS: usize = 2;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: FileArg,
+    /// Returns once everything is ready, and leaves it running
+    #[arg(short = 'd', long)]
+    detach: bool,
+    /// Starts what was built before
+    #[arg(long)]
+    no_build: bool,
+    /// The process that `-d` leaves running
+    #[arg(long, hide = true)]
+    background: bool,
+}
+
+pub fn run(args: Args, before: FileArg) -> Result<(), Failure> {
+    let place = Place::find(args.file.clone().or(before))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    if args.background {
+        output::trace("info");
+        return runtime.block_on(detached::background(&place, !args.no_build));
+    }
+    output::trace("error");
+    let parsed = super::check::load(&place.manifest)?;
+    runtime.block_on(async {
+        refuse_second(&place).await?;
+        if args.detach {
+            detached::start(&place, !args.no_build).await
+        } else {
+            foreground::run(&place, parsed, !args.no_build).await
+        }
+    })
+}
+
+/// An app runs once.
+async fn refuse_second(place: &Place) -> Result<(), Failure> {
+    match place.client().status().await {
+        Ok(status) => Err(already_running(&status.app, Some(status.pid))),
+        Err(_) => Ok(()),
+    }
+}
+
+fn already_running(app: &str, pid: Option<u32>) -> Failure {
+    let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    Failure::failed(format!("{app} is already running{pid}"))
+        .help("`isles ps` shows it, `isles down` stops it")
+}
+
+/// Starts the app in this process.
+async fn start(place: &Place, parsed: manifest::Parsed, build: bool) -> Result<wire::Running, Failure> {
+    let app = parsed.desired.name.to_string();
+    let options = wire::UpOptions { manifest: place.manifest.clone(), build };
+    wire::start(parsed, options).await.map_err(|error| match error {
+        StartError::AlreadyRunning { pid } => already_running(&app, pid),
+        StartError::Other { what, help } => match help {
+            Some(help) => Failure::failed(what).help(help),
+            None => Failure::failed(what),
+        },
+    })
+}
