@@ -81,9 +81,12 @@ fn words(value: Value<'_>) -> Vec<(String, Range<usize>)> {
 
 fn array(value: Value<'_>) -> Option<Vec<(String, Range<usize>)>> {
     let array = value.node.get_ref().as_array()?;
-    let item = |node| Value { node, kind: &Kind::Text, entry: true, ..value };
-    let read: Vec<_> = array.iter().map(|node| (item(node).text().map(str::to_owned), node.span())).collect();
-    read.into_iter().map(|(text, span)| Some((text?, span))).collect()
+    let word = |node| {
+        let item = Value { node, kind: &Kind::Text, entry: true, ..value };
+        // A word that is none is reported; something stands in for it, so that the others are looked at too.
+        (item.text().unwrap_or("?").to_owned(), item.span())
+    };
+    Some(array.iter().map(word).collect())
 }
 
 fn split(value: &Value<'_>) -> Option<Vec<(String, Range<usize>)>> {

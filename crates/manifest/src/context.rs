@@ -1,6 +1,6 @@
 //! What surrounds a manifest: where it is, and the environment it may speak of.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// How a name is looked up; `None` where it is not set.
 pub type Lookup = Box<dyn Fn(&str) -> Option<String>>;
@@ -20,7 +20,7 @@ impl Context {
     /// manifest (one line end at its end is not part of the secret) or else the variable `ISLES_SECRET_NAME`.
     /// A relative `path` is taken from the current folder.
     pub fn from_process(path: impl AsRef<Path>) -> Self {
-        let path = std::path::absolute(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_owned());
+        let path = settled(path.as_ref());
         let folder = path.parent().unwrap_or(Path::new("/")).join(".isles").join("secrets");
         let secrets = move |name: &str| {
             let from_file = std::fs::read_to_string(folder.join(name)).ok().map(|mut text| {
@@ -31,6 +31,19 @@ impl Context {
             from_file.or_else(|| std::env::var(format!("ISLES_SECRET_{name}")).ok())
         };
         Self { path, env: Box::new(|name| std::env::var(name).ok()), secrets: Box::new(secrets) }
+    }
+}
+
+/// The path, absolute and without `..`, so that one manifest has one name and one folder of state.
+fn settled(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    // Only the system knows where `..` leads behind a symbolic link.
+    match (path.parent().map(std::fs::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(file)) => folder.join(file),
+        _ => path,
     }
 }
 

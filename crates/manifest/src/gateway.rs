@@ -73,37 +73,36 @@ fn tls(table: Section<'_>, root: &Path) -> Option<GatewayTls> {
 }
 
 fn route(table: Section<'_>, names: &Names<'_>) -> Option<PlacedRoute> {
+    // Everything is read before anything is given up, so that no fault hides another.
     let path = table.get("path").map(|v| (v.url_path(), v.span()));
-    let service = table.get("service").map(|v| (names.http_service(&v), v));
-    let methods = table.get("methods").map(Value::items).unwrap_or_default();
-    let host = table.get("host").map(|v| host(&v));
-    let mut route = GatewayRoute {
-        path: String::new(),
-        host: host.flatten(),
-        methods: methods.iter().filter_map(method).collect(),
-        service: service.as_ref()?.0.clone()?,
-        strip: table.boolean("strip"),
-        timeout: table.get("timeout").and_then(|v| v.duration()),
-        rate_limit: table.get("rate_limit").and_then(|v| rate(&v)),
-        enforce_contract: table.boolean("enforce_contract"),
-    };
-    let keys = table.key_span("enforce_contract");
+    let service = table.get("service").and_then(|v| names.http_service(&v));
+    let host = table.get("host").and_then(|v| host(&v));
+    let mut methods: Vec<String> =
+        table.get("methods").map(Value::items).unwrap_or_default().iter().filter_map(method).collect();
+    methods.sort();
+    methods.dedup();
+    let strip = table.boolean("strip");
+    let timeout = table.get("timeout").and_then(|v| v.duration());
+    let rate_limit = table.get("rate_limit").and_then(|v| rate(&v));
+    let enforce_contract = table.boolean("enforce_contract");
+    let asked = table.key_span("enforce_contract").unwrap_or_else(|| table.at());
+    let sink = table.sink;
     table.done();
-    if route.enforce_contract && !names.has_contract(route.service.as_str()) {
-        let value = service.as_ref()?.1;
-        let message = format!("`{}` has no contract to enforce", route.service);
-        value.sink.push(
-            Fault::error(code::NO_CONTRACT, keys.unwrap_or_else(|| value.span()), message)
-                .hint(format!("add `contract = \"openapi.yaml\"` to `[services.{}]`", route.service)),
+    let service = service?;
+    if enforce_contract && !names.has_contract(service.as_str()) {
+        let message = format!("`{service}` has no contract to enforce");
+        sink.push(
+            Fault::error(code::NO_CONTRACT, asked, message)
+                .hint(format!("add `contract = \"openapi.yaml\"` to `[services.{service}]`")),
         );
     }
     let (path, span) = path?;
     // `/api/` and `/api` are one prefix, since a prefix ends on a segment boundary.
-    route.path = match path?.trim_end_matches('/') {
+    let path = match path?.trim_end_matches('/') {
         "" => "/".to_owned(),
         path => path.to_owned(),
     };
-    route.methods.dedup();
+    let route = GatewayRoute { path, host, methods, service, strip, timeout, rate_limit, enforce_contract };
     Some((route, span))
 }
 

@@ -7,7 +7,7 @@
 //! **Flow.** [`load`] reads the file; [`parse`] turns it into a tree with spans (crate `toml`), collects the names,
 //! then walks the tree once, table by table, against the list of keys in `keys`. Whatever is wrong goes into one
 //! sink and the walk goes on with a stand-in value; when an error was found the stand-ins are thrown away with
-//! everything else. The same list of keys makes the JSON Schema and the tables of the reference ([`reference`]).
+//! everything else. The same list of keys makes the JSON Schema and the tables of the reference ([`mod@reference`]).
 //!
 //! **Invariants.** No input makes it panic. It writes nothing, starts nothing, and reads nothing of the disk but
 //! the manifest, secrets that the manifest names, and whether named files and folders exist. A secret's value

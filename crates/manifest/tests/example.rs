@@ -247,6 +247,9 @@ fn the_nearest_manifest_is_found_and_loaded() {
     std::fs::write(&file, "name = \"x\"\n[services.a]\ncommand = \"a\"\n").unwrap();
     assert_eq!(manifest::find(&below), Some(file.clone()));
     assert_eq!(manifest::load(&file).unwrap().desired.root, folder.path());
+    let around = folder.path().join("orders/../isles.toml");
+    let root = manifest::load(&around).unwrap().desired.root;
+    assert_eq!(root, folder.path().canonicalize().unwrap(), "one manifest has one folder");
 
     std::fs::write(&file, "name = 3\n").unwrap();
     let error = manifest::load(&file).unwrap_err();

@@ -1,4 +1,5 @@
 //! Every kind of fault, as a person sees it.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod support;
 
@@ -892,4 +893,15 @@ fn entries_and_near_words() {
       |         ^^^ this is an array
     "#
     );
+}
+
+#[test]
+fn one_fault_does_not_hide_another() {
+    let text = system(
+        "[gateway]\n[[gateway.routes]]\npath = 1\nservice = \"x\"\ntimeout = 1\nstrip = 1\nrate_limit = 1\n\
+         [services.A]\ncommand = [1, \"${x}\"]\ncalls = [{ service = \"x\", listen = \"1\" }]\nhealth = { path = 1, interval = 1 }\n",
+    );
+    let found: Vec<usize> = support::parse(&text).unwrap_err().0.iter().map(|fault| fault.line).collect();
+    // The route's five lines, the name of the service, two words, two parts of the call, two of the health.
+    assert_eq!(found, [11, 12, 13, 14, 15, 16, 17, 17, 18, 18, 19, 19]);
 }
