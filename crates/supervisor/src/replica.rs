@@ -188,7 +188,9 @@ impl Replica {
         }
         match spawn(&self.capture, &spec).await {
             Ok((process, leader)) => {
-                let note = format!("started pid {}: {}", process.pid, spec.argv.join(" "));
+                // Not its arguments: a secret may have been filled into them.
+                let program = spec.argv.first().map_or("", String::as_str);
+                let note = format!("started pid {}: {program}", process.pid);
                 self.capture.tail(&self.id, &note);
                 self.life = Some(Life::new(process, leader, spec.stop));
                 self.apply(Event::Started(process));

@@ -41,7 +41,7 @@ pub enum TaskError {
     /// It exited with another code than 0.
     #[error("`{command}` exited with code {code}{}", after_newline(.last_lines))]
     Code {
-        /// What was run.
+        /// The program.
         command: String,
         /// The exit code.
         code: i32,
@@ -51,7 +51,7 @@ pub enum TaskError {
     /// A signal ended it.
     #[error("`{command}` was ended by signal {signal}{}", after_newline(.last_lines))]
     Signal {
-        /// What was run.
+        /// The program.
         command: String,
         /// The signal's number.
         signal: i32,
@@ -97,7 +97,8 @@ pub async fn run_once(task: Task, mut on_line: impl FnMut(&str)) -> Result<(), T
         on_line(line);
     })
     .await;
-    let (command, last_lines) = (task.argv.join(" "), Vec::from(last_lines));
+    // Not its arguments: a secret may have been filled into them.
+    let (command, last_lines) = (task.argv.into_iter().next().unwrap_or_default(), Vec::from(last_lines));
     match end {
         Ok(End::Code(0)) => Ok(()),
         Ok(End::Code(code)) => Err(TaskError::Code { command, code, last_lines }),

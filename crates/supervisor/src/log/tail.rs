@@ -43,10 +43,11 @@ fn tail_of(current: &Path, n: usize) -> io::Result<Vec<LogLine>> {
 }
 
 /// The current file and the rotated ones, newest first. All are opened before any is read, and one that a rotation renamed in
-/// between is taken once.
+/// between is taken once. In the middle of a rotation, or after one that was cut off, one file is missing in the row.
 fn open_all(current: &Path) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
     let mut seen = HashSet::new();
+    let mut missing = 0;
     for age in 0.. {
         match File::open(aged(current, age)) {
             Ok(file) => {
@@ -55,8 +56,7 @@ fn open_all(current: &Path) -> io::Result<Vec<File>> {
                     files.push(file);
                 }
             }
-            // In the middle of a rotation there may be no current file.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && age == 0 => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && missing == 0 => missing = 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             Err(error) => return Err(error),
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use model::{ProcessId, StopSignal};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use super::os;
 
@@ -26,10 +27,15 @@ fn group_of(leader: ProcessId) -> Option<Pid> {
 }
 
 /// Sends a signal to every member of the group. A group that is gone is no error: there is nothing left to end.
+/// A process that leads no group gets the signal alone.
 pub(super) fn signal(leader: ProcessId, signal: Signal) {
-    if let Some(group) = group_of(leader)
-        && let Err(error) = kill_process_group(group, signal)
-        && error != rustix::io::Errno::SRCH
+    let Some(group) = group_of(leader) else { return };
+    let sent = match kill_process_group(group, signal) {
+        Err(Errno::SRCH) if super::alive(&leader) => kill_process(group, signal),
+        sent => sent,
+    };
+    if let Err(error) = sent
+        && error != Errno::SRCH
     {
         tracing::warn!(pid = leader.pid, %error, "a signal could not be sent to a process group");
     }
@@ -38,7 +44,7 @@ pub(super) fn signal(leader: ProcessId, signal: Signal) {
 /// True while any member, zombies not counted, is left.
 pub(super) fn lives(leader: ProcessId) -> bool {
     // The system call is cheap and says "no" for good; it says "yes" for zombies too, so that a "yes" needs the long look.
-    group_of(leader).is_some_and(|group| test_kill_process_group(group) != Err(rustix::io::Errno::SRCH))
+    group_of(leader).is_some_and(|group| test_kill_process_group(group) != Err(Errno::SRCH))
         && os::group_lives(leader.pid)
 }
 

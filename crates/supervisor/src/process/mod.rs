@@ -29,7 +29,7 @@ pub fn identify(pid: u32) -> Option<ProcessId> {
     os::identify(pid)
 }
 
-/// Ends a process that is not our child, with its whole group: the policy's signal, its grace, then SIGKILL.
+/// Ends a process that is not our child, with its whole group if it leads one: the policy's signal, its grace, then SIGKILL.
 /// Returns when none of them is left; at once when the process does not live.
 pub async fn terminate(p: ProcessId, stop: StopPolicy) {
     let Some(leader) = Leader::find(p) else { return };

@@ -211,3 +211,15 @@ async fn processes_are_found_by_their_mark() {
     let exit = yard.until_phase(Phase::Exited).await.last_exit.unwrap();
     assert_eq!(exit.signal, Some(15));
 }
+
+#[tokio::test]
+async fn a_process_that_leads_no_group_is_terminated_alone() {
+    let mut yard = Yard::new();
+    let process = yard.start(&yard.script("sleep 1000 & echo $!; while :; do sleep 0.05; done")).await;
+    let member = eventually("a child", || async { yard.output().first()?.parse().ok() }).await;
+    let member = process::identify(member).unwrap();
+    process::terminate(member, yard.script("").stop).await;
+    assert!(!process::alive(&member));
+    assert!(process::alive(&process));
+    yard.supervisor.stop(&id()).await;
+}

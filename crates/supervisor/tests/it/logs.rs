@@ -95,3 +95,32 @@ async fn a_new_process_begins_with_empty_spools_and_keeps_the_old_log() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_cannot_be_written_now_is_written_later() {
+    let mut yard = Yard::new();
+    let limit = 64u64 << 10;
+    let small = supervisor::Options { log_limit: limit, log_files: 1, ..options(yard.dir.path()) };
+    yard.supervisor = Supervisor::new(small).unwrap();
+    yard.start(
+        &yard
+            .script("echo 0; while [ ! -e go ]; do sleep 0.01; done; seq -f %0999.0f 1 100; exec sleep 1000"),
+    )
+    .await;
+    yard.until_output("0").await;
+    // A folder where the rotated file belongs: the rotation fails.
+    let obstacle = yard.path("logs/orders/orders-1.log.1");
+    fs::create_dir(&obstacle).unwrap();
+    fs::write(yard.path("go"), "").unwrap();
+    eventually("a log that is full and a spool that has more", || async {
+        let size = |name: &str| fs::metadata(yard.path("logs/orders").join(name)).unwrap().len();
+        (size("orders-1.log") > limit - 2000 && size("orders-1.out.spool") >= 100_000).then_some(())
+    })
+    .await;
+    fs::remove_dir(&obstacle).unwrap();
+    let lines = yard.until_output(&format!("{:0999}", 100)).await;
+    assert_eq!(
+        lines.iter().map(|line| line.parse().unwrap()).collect::<Vec<u32>>(),
+        (0..=100).collect::<Vec<_>>()
+    );
+}
