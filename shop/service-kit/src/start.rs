@@ -51,6 +51,12 @@ impl App {
         Self { db, routes, auth: None, background: Vec::new() }
     }
 
+    /// The service's own routes, for the test that compares them with its contract.
+    #[must_use]
+    pub fn routes(&self) -> &Router {
+        &self.routes
+    }
+
     /// Lets handlers ask who is signed in.
     #[must_use]
     pub fn auth(mut self, auth: Auth) -> Self {

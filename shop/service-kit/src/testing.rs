@@ -155,7 +155,7 @@ pub async fn served_operations(routes: Router) -> BTreeSet<String> {
         shown.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/')).collect();
     for path in paths {
         // A path template is itself a path that matches it.
-        let uri = path.replace('{', "").replace('}', "");
+        let uri = path.replace(['{', '}'], "");
         let request = Request::builder().method(Method::TRACE).uri(uri).body(Body::empty());
         let Ok(response) = routes.clone().oneshot(request.unwrap_or_default()).await;
         let allowed =
