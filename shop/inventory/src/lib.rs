@@ -15,7 +15,7 @@
 
 pub mod app;
 pub mod domain;
-mod routes;
+pub mod routes;
 mod seed;
 pub mod store;
 mod sweeper;

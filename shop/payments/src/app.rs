@@ -6,20 +6,20 @@ use std::time::Duration;
 use service_kit::auth::Auth;
 use service_kit::config::{Config, StartError};
 use service_kit::db::{Db, Migration};
+use service_kit::outbox::{Outbox, Policy};
 use service_kit::start::App;
-use tokio::sync::Notify;
 
 use crate::cashier::Cashier;
 use crate::provider::{Provider, Stripe, TestProvider};
-use crate::webhooks::{Sender, Target};
-use crate::{routes, workers};
+use crate::webhooks::Target;
+use crate::{routes, webhooks, workers};
 
 /// The schema, in order.
 pub const MIGRATIONS: &[Migration] = &[
     ("payments/0001_payments", include_str!("../migrations/0001_payments.sql")),
     ("payments/0002_test_provider", include_str!("../migrations/0002_test_provider.sql")),
-    ("payments/0003_webhooks", include_str!("../migrations/0003_webhooks.sql")),
     service_kit::idempotency::MIGRATION,
+    service_kit::outbox::MIGRATION,
 ];
 
 /// What can be set.
@@ -44,8 +44,7 @@ impl Settings {
             (Some(url), Some(secret)) => Some(Target {
                 url: url.to_owned(),
                 secret: secret.to_owned(),
-                first_pause_ms: i64::try_from(positive(config, "WEBHOOK_RETRY_MS", 1000)?)
-                    .unwrap_or(i64::MAX),
+                first_pause: Duration::from_millis(positive(config, "WEBHOOK_RETRY_MS", 1000)?),
             }),
             (Some(_), None) => {
                 let hint =
@@ -115,19 +114,24 @@ pub fn assemble(
     provider: Arc<dyn Provider>,
     settings: Settings,
 ) -> Result<App, StartError> {
-    let nudge = settings.webhook.is_some().then(|| Arc::new(Notify::new()));
+    let webhook = settings.webhook.map(|target| (outbox(&db, &target), target));
     let lifetime_ms = i64::try_from(settings.authorization.as_millis()).unwrap_or(i64::MAX);
-    let cashier = Cashier::new(db.clone(), provider, lifetime_ms, nudge.clone());
+    let cashier =
+        Cashier::new(db.clone(), provider, lifetime_ms, webhook.as_ref().map(|(outbox, _)| outbox.clone()));
     let every = settings.look_every;
     let (resolving, expiring) = ((cashier.clone(), db.clone()), (cashier.clone(), db.clone()));
-    let mut app = App::new(db.clone(), routes::router(db.clone(), cashier))
+    let mut app = App::new(db.clone(), routes::router(db, cashier))
         .auth(auth)
         .prune_idempotency_keys()
         .background("resolver", move |stop| workers::resolve(resolving.0, resolving.1, every, stop))
         .background("expiry", move |stop| workers::expire(expiring.0, expiring.1, every, stop));
-    if let (Some(target), Some(nudge)) = (settings.webhook, nudge) {
-        let sender = Sender::new(db, target, nudge).map_err(StartError::prepare)?;
-        app = app.background("webhooks", |stop| sender.run(stop));
+    if let Some((outbox, target)) = webhook {
+        let client = webhooks::client().map_err(StartError::prepare)?;
+        app = app.background("webhooks", |stop| webhooks::send_until(stop, outbox, client, target));
     }
     Ok(app)
+}
+
+fn outbox(db: &Db, target: &Target) -> Outbox {
+    Outbox::new(db.clone(), Policy { first_pause: target.first_pause, ..Policy::default() })
 }

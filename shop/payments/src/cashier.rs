@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use service_kit::clock::now_ms;
 use service_kit::db::{Db, Tx};
+use service_kit::outbox::Outbox;
 use service_kit::problem::Problem;
-use tokio::sync::Notify;
 
 use crate::domain::State;
 use crate::intent::{self, Attempt, AttemptResult, Payment, Refusal, Settled, Wish};
@@ -26,7 +26,7 @@ pub struct Cashier {
     db: Db,
     provider: Arc<dyn Provider>,
     lifetime_ms: i64,
-    webhooks: Option<Arc<Notify>>,
+    webhooks: Option<Outbox>,
 }
 
 /// A wish that was carried out or refused by the provider: the payment now, and the attempt with its result. There
@@ -48,9 +48,9 @@ enum Started {
 }
 
 impl Cashier {
-    /// `lifetime_ms`: how long an authorization stands; `webhooks`: whom to nudge when there is something to tell,
+    /// `lifetime_ms`: how long an authorization stands; `webhooks`: where to put what happened,
     /// `None` when nobody listens.
-    pub fn new(db: Db, provider: Arc<dyn Provider>, lifetime_ms: i64, webhooks: Option<Arc<Notify>>) -> Self {
+    pub fn new(db: Db, provider: Arc<dyn Provider>, lifetime_ms: i64, webhooks: Option<Outbox>) -> Self {
         Self { db, provider, lifetime_ms, webhooks }
     }
 
@@ -114,7 +114,7 @@ impl Cashier {
                 None => {
                     self.announce(&mut tx, "payment.canceled", &changed).await?;
                     tx.commit().await?;
-                    self.nudge();
+                    self.wake_webhooks();
                     return Ok(Started::Done(Done { payment: changed, attempt: None }));
                 }
             }
@@ -138,7 +138,7 @@ impl Cashier {
         drop(conn);
         let answer = self.provider.ask(&intent::question(&payment, attempt)).await;
         let done = self.record(attempt, &answer).await?;
-        self.nudge();
+        self.wake_webhooks();
         Ok(done)
     }
 
@@ -206,15 +206,15 @@ impl Cashier {
     }
 
     async fn announce(&self, tx: &mut Tx, event: &str, payment: &Payment) -> Result<(), Problem> {
-        match self.webhooks {
-            Some(_) => webhooks::add(tx, event, &PaymentView::from(payment), now_ms()).await,
-            None => Ok(()),
+        if let Some(outbox) = &self.webhooks {
+            outbox.enqueue(tx, webhooks::DESTINATION, event, &PaymentView::from(payment)).await?;
         }
+        Ok(())
     }
 
-    fn nudge(&self) {
-        if let Some(nudge) = &self.webhooks {
-            nudge.notify_one();
+    fn wake_webhooks(&self) {
+        if let Some(outbox) = &self.webhooks {
+            outbox.wake();
         }
     }
 }

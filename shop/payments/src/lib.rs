@@ -21,7 +21,7 @@ mod cashier;
 pub mod domain;
 pub mod intent;
 pub mod provider;
-mod routes;
+pub mod routes;
 pub mod store;
 mod view;
 pub mod webhooks;

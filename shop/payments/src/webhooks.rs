@@ -1,10 +1,11 @@
-//! Telling the world what happened to a payment: written down with what happened, signed, and sent until the
-//! receiver takes it. At least once: the receiver drops repeats by `id`.
+//! Telling the world what happened to a payment: kept in the outbox with what happened, signed when it is sent, and
+//! sent until the receiver takes it. At least once: the receiver drops repeats by `id`.
 
-mod outbox;
 mod sender;
 mod signature;
 
-pub use outbox::add;
-pub use sender::{Sender, Target};
+pub use sender::{Target, client, send_until};
 pub use signature::{BadSignature, HEADER, TOLERANCE_SECONDS, sign, verify};
+
+/// The outbox's name for the one receiver.
+pub const DESTINATION: &str = "webhook";
