@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::process::{Child, Command};
 
 /// A program that was just written may still be open for writing in a process that is being forked elsewhere.
@@ -60,6 +61,11 @@ impl Program<'_> {
             io::ErrorKind::NotFound => format!("`{}` does not exist: was it built?", path.display()),
             io::ErrorKind::PermissionDenied => {
                 format!("`{program}` may not be run ({error}): is it a program, and marked executable?")
+            }
+            _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+                format!(
+                    "`{program}` is no program for this machine, and has no `#!` line that names an interpreter"
+                )
             }
             _ => format!("`{program}` cannot be run in `{dir}`: {error}"),
         }

@@ -10,6 +10,9 @@ use super::Failure;
 const FIRST: Duration = Duration::from_millis(25);
 /// A refused connection costs nothing, so a start is noticed within this fraction of the time that it took.
 const REFUSED_FRACTION: u32 = 20;
+/// Any interval is taken into these bounds, so that none makes a busy loop or an overflow.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much regular probes vary, so that replicas that started together are not asked together for ever.
 const JITTER: f64 = 0.1;
 
@@ -22,6 +25,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub fn new(interval: Duration, was_ready: bool) -> Self {
+        let interval = interval.clamp(SHORTEST, LONGEST);
         let eager = (!was_ready).then_some(FIRST.min(interval));
         Self { interval, started: Instant::now(), eager }
     }
@@ -92,5 +96,7 @@ mod tests {
         let mut pace = Pace::new(short, false);
         assert_eq!(pace.after(&Err(Failure::Refused)), short);
         assert_eq!(pace.after(&Err(Failure::Other(String::new()))), short);
+        assert_eq!(Pace::new(Duration::ZERO, false).after(&Err(Failure::Refused)), SHORTEST);
+        assert!(Pace::new(Duration::MAX, true).after(&Ok(())) <= 2 * LONGEST);
     }
 }

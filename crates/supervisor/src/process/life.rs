@@ -16,6 +16,8 @@ use super::group;
 
 /// How often an adopted process is looked at where the system cannot tell us of its end.
 const LOOK: Duration = Duration::from_millis(200);
+/// More grace than this is as good as for ever, and would not fit into a clock.
+const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The leader of a group, and how its end is noticed.
 pub(crate) enum Leader {
@@ -116,7 +118,7 @@ pub(crate) async fn live(p: ProcessId, mut leader: Leader, order: oneshot::Recei
 async fn stop(p: ProcessId, mut leader: Leader, policy: StopPolicy) -> End {
     let deadline = match policy.signal {
         StopSignal::Kill => Instant::now(),
-        _ => Instant::now() + policy.grace,
+        _ => Instant::now() + policy.grace.min(LONGEST_GRACE),
     };
     group::signal(p, group::number(policy.signal));
     let in_grace = tokio::select! {

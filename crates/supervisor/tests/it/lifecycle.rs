@@ -1,6 +1,7 @@
 //! Start, crash, stop.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use model::{HealthCheck, Phase, StopSignal};
@@ -128,10 +129,16 @@ async fn a_stop_sends_the_signal_of_its_policy() {
 async fn what_cannot_be_started_says_why() {
     let yard = Yard::new();
     fs::write(yard.path("plain"), "text").unwrap();
+    fs::write(yard.path("garbage"), [0; 64]).unwrap();
+    fs::set_permissions(yard.path("garbage"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(yard.path("lost"), "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(yard.path("lost"), fs::Permissions::from_mode(0o755)).unwrap();
     let cases = [
         (vec!["no-such-program-anywhere"], "not in PATH"),
         (vec!["./missing"], "does not exist: was it built?"),
         (vec!["./plain"], "marked executable"),
+        (vec!["./garbage"], "no program for this machine"),
+        (vec!["./lost"], "interpreter that does not exist"),
         (vec![], "name a program"),
     ];
     for (failures, (argv, expected)) in (1u32..).zip(cases) {
