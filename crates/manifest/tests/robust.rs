@@ -102,17 +102,22 @@ fn damaged_manifests_are_refused_politely() {
 }
 
 #[test]
-fn hostile_texts_are_refused_quickly() {
+fn hostile_texts_are_refused() {
     let folder = support::folder();
     let context = support::context(folder.path());
-    let deep = format!("a = {}{}", "[".repeat(20_000), "]".repeat(20_000));
-    let many = (0..2000).map(|i| format!("k{i} = 1\n")).collect::<String>();
-    let long = format!("{} = 1", "k".repeat(100_000));
-    let vars = format!("name = \"x\"\n[services.a]\ncommand = \"a\"\nenv.A = \"{}\"", "${".repeat(20_000));
-    for text in [&deep, &many, &long, &vars] {
-        if let Err(faults) = manifest::parse(text, &context) {
-            assert!(faults.errors() > 0);
-        }
+    let service = |env: &str| format!("name = \"x\"\n[services.a]\ncommand = \"a\"\nenv.A = \"{env}\"");
+    let variables: String = (0..2000).map(|i| format!("${{v{i}}}")).collect();
+    for (text, faults) in [
+        (format!("a = {}{}", "[".repeat(20_000), "]".repeat(20_000)), 1),
+        // Each key, the name that is missing, and a warning: nothing to run.
+        ((0..2000).map(|i| format!("k{i} = 1\n")).collect(), 2002),
+        (format!("{} = 1", "k".repeat(100_000)), 3),
+        (service(&"${".repeat(20_000)), 1),
+        (service(&variables), 2000),
+    ] {
+        let found = manifest::parse(&text, &context).unwrap_err();
+        assert_eq!(found.0.len(), faults, "{}", &text[..40]);
+        let _ = manifest::render(&found.0[..faults.min(20)], "isles.toml", &text, false, 80);
     }
 }
 
