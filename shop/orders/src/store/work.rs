@@ -14,8 +14,6 @@ use crate::domain::work::{Direction, Progress, Step};
 /// An order's work.
 #[derive(Debug, Clone)]
 pub struct Work {
-    /// Which order.
-    pub order_id: String,
     /// How far it has come.
     pub progress: Progress,
     /// Whether nothing is left to do.
@@ -62,8 +60,7 @@ pub async fn find<'e>(on: impl AnyExecutor<'e>, order_id: &str) -> Result<Option
         payment_undone: payment_undone == 1,
         stock_undone: stock_undone == 1,
     };
-    let order_id = order_id.to_owned();
-    Ok(Some(Work { order_id, progress, finished: finished == 1, payment_method, refusal, attempts }))
+    Ok(Some(Work { progress, finished: finished == 1, payment_method, refusal, attempts }))
 }
 
 /// Adds the work of a new order, held by `lease`.

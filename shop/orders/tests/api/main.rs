@@ -1,0 +1,17 @@
+//! The orders service as a process of its own, over real HTTP, with a database file of its own. The services that it calls are played
+//! by one small server ([`world::World`]), which keeps books like the real ones, and fails, hangs or loses answers when told to.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says where"
+)]
+
+mod carts;
+mod checkout;
+mod contract;
+mod faults;
+mod orders;
+mod process;
+mod recovery;
+mod world;

@@ -1,0 +1,431 @@
+//! Catalog, inventory, payments, recommendations and accounts' keys, played by one server with honest books and scriptable faults.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use serde_json::{Value, json};
+use service_kit::testing::Signer;
+use tokio::sync::Notify;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// No answer until [`World::heal`], and then a broken connection.
+    Hang,
+    /// The connection breaks.
+    Drop,
+    /// This status without a word.
+    Status(u16),
+}
+
+/// Whether the operation is carried out before it goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Nothing was done.
+    Before,
+    /// It was done; only the answer is lost.
+    After,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    operation: &'static str,
+    when: When,
+    fault: Fault,
+    times: usize,
+}
+
+/// A payment intent.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// Its state.
+    pub status: &'static str,
+    /// The order's id.
+    pub reference: String,
+    /// What was asked for.
+    pub amount: i64,
+    /// What was taken.
+    pub captured: i64,
+    /// What was given back.
+    pub refunded: i64,
+    method: String,
+    /// How often a bank was asked.
+    pub bank_asked: usize,
+}
+
+/// A reservation.
+#[derive(Debug, Clone)]
+pub struct Reservation {
+    /// `held`, `committed`, `released` or `returned`.
+    pub status: &'static str,
+    lines: Vec<(String, i64)>,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Price by SKU.
+    pub prices: BTreeMap<String, i64>,
+    /// Units in the house by SKU.
+    pub on_hand: BTreeMap<String, i64>,
+    /// By the order's id.
+    pub reservations: BTreeMap<String, Reservation>,
+    /// By their id.
+    pub intents: BTreeMap<String, Intent>,
+    /// Ids of delivered events and their bodies, repeats included.
+    pub events: Vec<(String, Value)>,
+    /// Operations as they arrived.
+    pub arrived: Vec<String>,
+    answers: HashMap<String, (u16, Value)>,
+    troubles: Vec<Trouble>,
+    keyless: HashSet<String>,
+}
+
+/// The server.
+pub struct World {
+    /// Where it listens.
+    pub url: String,
+    /// Signs access tokens.
+    pub signer: Arc<Signer>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    books: Mutex<Books>,
+    hanging: Notify,
+    healed: Notify,
+    jwks: Value,
+}
+
+impl World {
+    /// Serves on a free port: SKUs A (500), B (1250), C (99), ten units each.
+    pub async fn start() -> Self {
+        let signer = Arc::new(Signer::new().unwrap());
+        let mut books = Books::default();
+        for (sku, price) in [("A", 500), ("B", 1250), ("C", 99)] {
+            books.prices.insert(sku.into(), price);
+            books.on_hand.insert(sku.into(), 10);
+        }
+        let shared = Arc::new(Shared {
+            books: Mutex::new(books),
+            hanging: Notify::new(),
+            healed: Notify::new(),
+            jwks: serde_json::to_value(signer.jwks()).unwrap(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(serve).with_state(Arc::clone(&shared));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, signer, shared }
+    }
+
+    /// The books, to read or to change.
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.shared.books.lock().unwrap()
+    }
+
+    /// Makes an operation go wrong so many times.
+    pub fn trouble(&self, operation: &'static str, when: When, fault: Fault, times: usize) {
+        self.books().troubles.push(Trouble { operation, when, fault, times });
+    }
+
+    /// Waits until a request hangs.
+    pub async fn hangs(&self) {
+        self.shared.hanging.notified().await;
+    }
+
+    /// Ends all trouble.
+    pub fn heal(&self) {
+        self.books().troubles.clear();
+        self.shared.healed.notify_waiters();
+    }
+
+    /// The order's intents.
+    pub fn intents_of(&self, order: &str) -> Vec<Intent> {
+        self.books().intents.values().filter(|intent| intent.reference == order).cloned().collect()
+    }
+
+    /// Fails unless the order took `units` of A, its money exactly once, and nothing else is held or promised.
+    pub fn assert_bought(&self, order: &str, units: i64, total: i64) {
+        let intents = self.intents_of(order);
+        assert_eq!(intents.len(), 1, "{intents:?}");
+        assert_eq!((intents[0].status, intents[0].captured, intents[0].refunded), ("succeeded", total, 0));
+        assert_eq!(intents[0].bank_asked, 1, "the bank was asked once");
+        let books = self.books();
+        assert_eq!(books.on_hand["A"], 10 - units);
+        assert_eq!(books.reservations[order].status, "committed");
+        assert!(books.keyless.is_empty(), "without a key: {:?}", books.keyless);
+    }
+
+    /// Fails unless the order left no trace in stock and money.
+    pub fn assert_no_trace(&self, order: &str) {
+        for intent in self.intents_of(order) {
+            assert_eq!(intent.captured, intent.refunded, "{intent:?}");
+            assert_ne!(intent.status, "requires_capture", "an authorization is left");
+        }
+        let books = self.books();
+        assert_eq!(books.on_hand["A"], 10);
+        if let Some(reservation) = books.reservations.get(order) {
+            assert!(matches!(reservation.status, "released" | "returned"), "{reservation:?}");
+        }
+    }
+
+    /// How often an operation arrived.
+    pub fn arrived(&self, operation: &str) -> usize {
+        self.books().arrived.iter().filter(|name| *name == operation).count()
+    }
+}
+
+async fn serve(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
+    let operation = match (&method, path.as_slice()) {
+        (&Method::GET, ["api", "accounts", ..]) => return axum::Json(shared.jwks.clone()).into_response(),
+        (&Method::GET, ["products", "by-sku"]) => "products",
+        (&Method::POST, ["reservations"]) => "reserve",
+        (&Method::POST, ["reservations", _, "commit"]) => "commit",
+        (&Method::POST, ["reservations", _, "release"]) => "release",
+        (&Method::POST, ["reservations", _, "return"]) => "return",
+        (&Method::POST, ["payments"]) => "create",
+        (&Method::GET, ["payments"]) => "find",
+        (&Method::POST, ["payments", _, "confirm"]) => "confirm",
+        (&Method::POST, ["payments", _, "capture"]) => "capture",
+        (&Method::POST, ["payments", _, "cancel"]) => "void",
+        (&Method::POST, ["payments", _, "refunds"]) => "refund",
+        (&Method::POST, ["events", "order-confirmed"]) => "event",
+        _ => return StatusCode::NOT_FOUND.into_response(),
+    };
+    shared.books.lock().unwrap().arrived.push(operation.to_owned());
+    if let Some(fault) = take(&shared, operation, When::Before) {
+        return go_wrong(&shared, fault).await;
+    }
+    let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned());
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let (status, answer) = once(&shared, operation, key, path.get(1).copied(), uri.query(), &body);
+    if let Some(fault) = take(&shared, operation, When::After) {
+        return go_wrong(&shared, fault).await;
+    }
+    (StatusCode::from_u16(status).unwrap(), axum::Json(answer)).into_response()
+}
+
+fn take(shared: &Shared, operation: &str, when: When) -> Option<Fault> {
+    let mut books = shared.books.lock().unwrap();
+    let fits =
+        |trouble: &&mut Trouble| trouble.operation == operation && trouble.when == when && trouble.times > 0;
+    let trouble = books.troubles.iter_mut().find(fits)?;
+    trouble.times -= 1;
+    Some(trouble.fault)
+}
+
+async fn go_wrong(shared: &Shared, fault: Fault) -> Response {
+    match fault {
+        Fault::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Fault::Hang => {
+            let healed = shared.healed.notified();
+            shared.hanging.notify_one();
+            healed.await;
+            broken()
+        }
+        Fault::Drop => broken(),
+    }
+}
+
+/// A body that ends in an error: the connection is cut.
+fn broken() -> Response {
+    let error = std::io::Error::other("cut");
+    Body::from_stream(futures_util::stream::iter([Err::<Bytes, _>(error)])).into_response()
+}
+
+/// Answers the same key with the same answer.
+fn once(
+    shared: &Shared,
+    operation: &str,
+    key: Option<String>,
+    id: Option<&str>,
+    query: Option<&str>,
+    body: &Value,
+) -> (u16, Value) {
+    let mut books = shared.books.lock().unwrap();
+    let reads = matches!(operation, "products" | "find");
+    let Some(key) = key.filter(|_| !reads) else {
+        if !reads {
+            books.keyless.insert(operation.to_owned());
+        }
+        return books.act(operation, id.unwrap_or_default(), query.unwrap_or_default(), body);
+    };
+    if operation != "event"
+        && let Some(answer) = books.answers.get(&key)
+    {
+        return answer.clone();
+    }
+    let answer = books.act(operation, id.unwrap_or_default(), "", body);
+    books.answers.insert(key, answer.clone());
+    answer
+}
+
+impl Books {
+    fn act(&mut self, operation: &str, id: &str, query: &str, body: &Value) -> (u16, Value) {
+        match operation {
+            "products" => self.products(query),
+            "reserve" => self.reserve(body),
+            "commit" | "release" | "return" => self.move_units(operation, id),
+            "create" => self.create(body),
+            "find" => {
+                let items: Vec<Value> = self
+                    .intents
+                    .iter()
+                    .filter(|(_, intent)| query == format!("reference={}", intent.reference))
+                    .map(|(id, intent)| intent.show(id))
+                    .collect();
+                (200, json!({"items": items, "next_cursor": null}))
+            }
+            "event" => {
+                self.events.push((body["id"].as_str().unwrap().to_owned(), body.clone()));
+                (202, json!({}))
+            }
+            payment => self.move_money(payment, id, body),
+        }
+    }
+
+    fn products(&self, query: &str) -> (u16, Value) {
+        let items: Vec<Value> = query
+            .split('&')
+            .filter_map(|pair| pair.strip_prefix("sku="))
+            .filter_map(|sku| self.prices.get_key_value(sku))
+            .map(|(sku, price)| {
+                json!({"id": sku, "sku": sku, "slug": sku.to_lowercase(), "name": format!("Thing {sku}"),
+                       "image": format!("/images/{sku}.svg"), "price": eur(*price), "status": "active"})
+            })
+            .collect();
+        (200, json!({"items": items}))
+    }
+
+    fn held(&self, sku: &str) -> i64 {
+        let held = self.reservations.values().filter(|reservation| reservation.status == "held");
+        held.flat_map(|reservation| &reservation.lines).filter(|(held, _)| held == sku).map(|(_, n)| n).sum()
+    }
+
+    fn reserve(&mut self, body: &Value) -> (u16, Value) {
+        let key = body["key"].as_str().unwrap().to_owned();
+        if let Some(known) = self.reservations.get(&key) {
+            return match known.status {
+                "held" | "committed" => (200, json!({"key": key, "status": known.status})),
+                _ => problem(409, "reservation_released", json!({})),
+            };
+        }
+        let lines: Vec<(String, i64)> = body["lines"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| (line["sku"].as_str().unwrap().to_owned(), line["quantity"].as_i64().unwrap()))
+            .collect();
+        let shortages: Vec<Value> = lines
+            .iter()
+            .filter(|(sku, wanted)| self.on_hand[sku] - self.held(sku) < *wanted)
+            .map(|(sku, wanted)| {
+                json!({"sku": sku, "wanted": wanted, "available": self.on_hand[sku] - self.held(sku)})
+            })
+            .collect();
+        if !shortages.is_empty() {
+            return problem(409, "insufficient_stock", json!({"shortages": shortages}));
+        }
+        self.reservations.insert(key.clone(), Reservation { status: "held", lines });
+        (201, json!({"key": key, "status": "held"}))
+    }
+
+    fn move_units(&mut self, operation: &str, key: &str) -> (u16, Value) {
+        let gone = Reservation { status: "released", lines: Vec::new() };
+        if !self.reservations.contains_key(key) && operation == "release" {
+            self.reservations.insert(key.to_owned(), gone);
+        }
+        let Some(reservation) = self.reservations.get_mut(key) else {
+            return problem(404, "not_found", json!({}));
+        };
+        let (next, sign) = match (operation, reservation.status) {
+            ("commit", "held") => ("committed", -1),
+            ("return", "committed") => ("returned", 1),
+            ("release", "held") => ("released", 0),
+            ("commit", now @ "committed") | ("return" | "release", now @ "returned") => (now, 0),
+            ("release", now @ "released") => (now, 0),
+            (_, state) => return problem(409, "state_conflict", json!({"state": state})),
+        };
+        reservation.status = next;
+        for (sku, quantity) in reservation.lines.clone() {
+            *self.on_hand.get_mut(&sku).unwrap() += sign * quantity;
+        }
+        (200, json!({"key": key, "status": next}))
+    }
+
+    fn create(&mut self, body: &Value) -> (u16, Value) {
+        let id = format!("pi_{}", self.intents.len() + 1);
+        let intent = Intent {
+            status: "requires_payment_method",
+            reference: body["reference"].as_str().unwrap().to_owned(),
+            amount: body["amount"]["amount"].as_i64().unwrap(),
+            captured: 0,
+            refunded: 0,
+            method: String::new(),
+            bank_asked: 0,
+        };
+        let shown = intent.show(&id);
+        self.intents.insert(id, intent);
+        (201, shown)
+    }
+
+    fn move_money(&mut self, operation: &str, id: &str, body: &Value) -> (u16, Value) {
+        let Some(intent) = self.intents.get_mut(id) else { return problem(404, "not_found", json!({})) };
+        let declined = |code: &str| problem(402, "payment_declined", json!({"decline_code": code}));
+        match (operation, intent.status) {
+            ("confirm", "requires_payment_method") => {
+                intent.bank_asked += 1;
+                intent.method = body["payment_method"].as_str().unwrap().to_owned();
+                if intent.method == "pm_card_declined" {
+                    return declined("generic_decline");
+                }
+                intent.status = "requires_capture";
+            }
+            ("capture", "requires_capture") if intent.method == "pm_card_capture_fails" => {
+                return declined("capture_failed");
+            }
+            ("capture", "requires_capture") => {
+                intent.status = "succeeded";
+                intent.captured = intent.amount;
+            }
+            ("void", "requires_payment_method" | "requires_capture" | "canceled") => {
+                intent.status = "canceled"
+            }
+            ("refund", "succeeded") if intent.refunded < intent.captured => intent.refunded = intent.captured,
+            (_, state) => return problem(409, "state_conflict", json!({"state": state})),
+        }
+        (200, intent.show(id))
+    }
+}
+
+impl Intent {
+    fn show(&self, id: &str) -> Value {
+        json!({"id": id, "status": self.status, "reference": self.reference, "amount": eur(self.amount),
+               "captured": eur(self.captured), "refunded": eur(self.refunded)})
+    }
+}
+
+fn eur(amount: i64) -> Value {
+    json!({"amount": amount, "currency": "EUR"})
+}
+
+fn problem(status: u16, code: &str, members: Value) -> (u16, Value) {
+    let mut body = json!({"status": status, "code": code, "detail": "No."});
+    for (name, value) in members.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    (status, body)
+}
