@@ -34,7 +34,7 @@ for (const { slug, category } of products) {
   save(`images/products/${slug}.svg`, "0 0 800 800", () => backdrops[category]() + draw());
 }
 for (const [category, slug] of Object.entries(OF_CATEGORY)) {
-  save(`images/categories/${category}.svg`, "0 130 800 600", () => backdrops[category]() + things[category][slug]());
+  save(`images/categories/${category}.svg`, "0 80 800 660", () => backdrops[category]() + things[category][slug]());
 }
 
 save("images/hero.svg", "0 0 1080 840", () => {

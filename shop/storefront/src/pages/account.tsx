@@ -75,7 +75,7 @@ export async function showDoor(c: Ctx, next: string, refused: Refused | null): P
               <Field name="new_email" label="E-mail" type="email" autocomplete="email" value={refused?.form === "register" ? (refused.email ?? "") : ""}
                 faults={faultsOf("register")} rest={{ maxlength: 254 }} />
               <Field name="new_password" label="Password" type="password" autocomplete="new-password" faults={faultsOf("register")}
-                hint="At least 10 characters. A few words are better than a few signs." rest={{ minlength: 10, maxlength: 128 }} />
+                hint="At least 8 characters. A few words are better than a few signs." rest={{ minlength: 8, maxlength: 256 }} />
               <button type="submit" class="button button-wide">Make an account</button>
             </form>
           </section>
@@ -170,7 +170,7 @@ const Password: FC<{ refused: Refused | null }> = ({ refused }) => {
       <form action="/account/password" method="post" data-once>
         <Field name="current_password" label="Password now" type="password" autocomplete="current-password" faults={faults} />
         <Field name="new_password" label="New password" type="password" autocomplete="new-password" faults={faults}
-          hint="At least 10 characters." rest={{ minlength: 10, maxlength: 128 }} />
+          hint="At least 8 characters." rest={{ minlength: 8, maxlength: 256 }} />
         <button type="submit" class="button">Change the password</button>
       </form>
     </section>

@@ -79,7 +79,7 @@ const Window: FC<{ categories: Category[] }> = ({ categories }) => (
         <ul class="tiles">
           {categories.map((category) => (
             <li class="tile">
-              <img src={`/images/categories/${encodeURIComponent(category.slug)}.svg`} alt="" width={400} height={300} loading="lazy" />
+              <img src={`/images/categories/${encodeURIComponent(category.slug)}.svg`} alt="" width={400} height={330} loading="lazy" />
               <a href={`/?category=${encodeURIComponent(category.slug)}`}>{category.name}</a>
               <span>{category.count} {category.count === 1 ? "thing" : "things"}</span>
             </li>
