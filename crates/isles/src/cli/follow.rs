@@ -73,17 +73,21 @@ impl Progress {
             return if lines.is_empty() { Ok(()) } else { output::notes(&lines) };
         };
         self.tick += 1;
-        let (width, height) = terminal::size(&std::io::stderr());
-        let view = progress::View {
-            now: place::now(),
-            begun: self.begun,
-            tick: self.tick,
-            width,
-            height,
-            symbols: self.symbols,
-            hints: &self.hints,
-        };
+        let view = view(self.begun, self.tick, self.symbols, &self.hints);
         Ok(live.draw(&progress::render(status, &view))?)
+    }
+
+    /// Leaves the last picture on the terminal.
+    pub fn settle(&mut self, status: &AppStatus) -> Result<(), Failure> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        live.clear()?;
+        let view = view(self.begun, self.tick, self.symbols, &self.hints);
+        output::notes(&progress::settled(status, &view))
+    }
+
+    /// Goes to the beginning of the line, over the `^C` that a terminal shows.
+    pub fn begin_line(&self) -> Result<(), Failure> {
+        if self.live.is_some() { Ok(terminal::begin_line()?) } else { Ok(()) }
     }
 
     /// Takes the picture off the terminal, for what is written next.
@@ -93,6 +97,16 @@ impl Progress {
             None => Ok(()),
         }
     }
+}
+
+fn view<'a>(
+    begun: u64,
+    tick: usize,
+    symbols: Symbols,
+    hints: &'a HashMap<String, String>,
+) -> progress::View<'a> {
+    let (width, height) = terminal::size(&std::io::stderr());
+    progress::View { now: place::now(), begun, tick, width, height, symbols, hints }
 }
 
 /// How watching an app ended.

@@ -130,3 +130,66 @@ fn run(cli: Cli) -> Result<(), Failure> {
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines_are_taken_or_refused() {
+        for good in [
+            "up",
+            "up -d --no-build",
+            "-f a/isles.toml up --detach",
+            "up -f a/isles.toml",
+            "down --color never",
+            "ps --json",
+            "logs",
+            "logs -f -n 5 orders payments",
+            "-f a/isles.toml logs -f",
+            "logs --file a/isles.toml",
+            "restart orders payments",
+            "scale orders 0",
+            "wait --timeout 500ms --json",
+            "check --json",
+            "doctor --json",
+            "completions zsh",
+            "proxy --socket /tmp/s --workers 2",
+        ] {
+            let words = std::iter::once("isles").chain(good.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "dance",
+            "up --json",
+            "restart",
+            "scale orders",
+            "scale orders -1",
+            "scale orders many",
+            "wait --timeout 10",
+            "logs -n x",
+            "completions tcsh",
+            "--color blue ps",
+        ] {
+            let words = std::iter::once("isles").chain(bad.split(' ').filter(|w| !w.is_empty()));
+            let error = Cli::try_parse_from(words).expect_err(bad);
+            assert_eq!(error.exit_code(), 2, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_file_named_last_counts() {
+        let cli = Cli::try_parse_from(["isles", "-f", "a", "ps", "-f", "b"]).unwrap();
+        assert_eq!(cli.file.file.as_deref(), Some(std::path::Path::new("a")));
+        let after = FileArg { file: Some("b".into()) };
+        assert_eq!(after.or(cli.file).file, Some("b".into()));
+    }
+}

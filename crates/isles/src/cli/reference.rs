@@ -8,7 +8,7 @@ use super::Cli;
 
 /// The page.
 fn page() -> String {
-    let mut root = Cli::command();
+    let mut root = Cli::command().term_width(100);
     root.build();
     let mut out = String::from(
         "# The command line\n\n<!-- Made from the program itself: UPDATE_SNAPSHOTS=1 cargo test -p isles reference -->\n",

@@ -32,11 +32,11 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
         .filter_map(|name| status.service(name))
         .flat_map(|service| service.replicas.iter().filter_map(|r| r.pid))
         .collect();
+    let mut progress = Progress::since(status);
+    let begun = place::now();
     for service in &args.services {
         client.restart(service).await?;
     }
-    let mut progress = Progress::since(status);
-    let begun = place::now();
     let replaced = |now: &AppStatus| args.services.iter().all(|name| is_replaced(now, name, &old));
     let failed = |now: &AppStatus| new_failure(now, &args.services, begun);
     let seen = follow::until(&client, &mut progress, Some(PATIENCE), |s| replaced(s) || failed(s)).await?;
@@ -92,6 +92,42 @@ fn is_replaced(status: &AppStatus, name: &str, old: &HashSet<u32>) -> bool {
 
 /// Whether one of these services failed after `begun`; a failure from before is what the restart is to mend.
 pub fn new_failure(status: &AppStatus, services: &[String], begun: u64) -> bool {
-    let named = status.services.iter().filter(|s| services.contains(&s.name));
-    named.into_iter().any(|s| s.state.is_failure() && s.since > begun)
+    let mut failed = status.services.iter().filter(|s| services.contains(&s.name) && s.state.is_failure());
+    failed.any(|service| {
+        let exits = service.replicas.iter().filter_map(|r| r.last_exit.as_ref());
+        service.since >= begun || exits.into_iter().any(|exit| exit.at >= begun)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use console::api::AppState;
+
+    use super::*;
+    use crate::cli::testing::{app, crashing, replica, service};
+
+    #[test]
+    fn a_service_is_replaced_once_all_its_old_processes_are_gone() {
+        let old: HashSet<u32> = [5_001, 5_002].into();
+        let mut orders = service("orders", ServiceState::Ready);
+        orders.desired = 2;
+        orders.ready = 2;
+        for (replicas, expected) in [([1, 2], false), ([2, 3], false), ([3, 4], true)] {
+            orders.replicas = replicas.iter().map(|i| replica("orders", *i)).collect();
+            let status = app(AppState::Ready, vec![orders.clone()]);
+            assert_eq!(is_replaced(&status, "orders", &old), expected, "{replicas:?}");
+        }
+        orders.state = ServiceState::Starting;
+        assert!(!is_replaced(&app(AppState::Starting, vec![orders]), "orders", &old));
+    }
+
+    #[test]
+    fn only_what_failed_since_then_counts() {
+        let status =
+            app(AppState::Degraded, vec![crashing("orders"), service("payments", ServiceState::Ready)]);
+        let failed = |name: &str, begun| new_failure(&status, &[name.to_owned()], begun);
+        assert!(failed("orders", 12_500), "its last process ended at 13,000 ms");
+        assert!(!failed("orders", 13_001));
+        assert!(!failed("payments", 0));
+    }
 }

@@ -14,10 +14,11 @@ pub fn report(status: &AppStatus, now: u64, symbols: Symbols) -> Vec<String> {
     failed.flat_map(|service| block(service, now, symbols)).collect()
 }
 
-/// Which service failed, why, its last lines, and what to do.
+/// Which service failed, why, its last lines, and what to do; set off by an empty line.
 pub fn block(service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<String> {
     let name = style::strong(&service.name);
-    let mut lines = vec![format!("{} {name}: {}", style::bad(symbols.failed), reason(service, now))];
+    let mut lines =
+        vec![String::new(), format!("{} {name}: {}", style::bad(symbols.failed), reason(service, now))];
     lines.extend(last_lines(service).iter().map(|line| quoted(line, symbols)));
     let next = match service.state {
         ServiceState::BuildFailed => format!("build it again with `isles restart {}`", service.name),

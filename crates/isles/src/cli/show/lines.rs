@@ -59,3 +59,42 @@ impl LogPrinter {
         if first { entry.service.clone() } else { replica.to_owned() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::show::style::UNICODE;
+
+    fn entry(service: &str, replica: Option<&str>, stream: LogStream, text: &str) -> LogItem {
+        LogItem::Entry(LogEntry {
+            at: 1,
+            service: service.to_owned(),
+            replica: replica.map(str::to_owned),
+            stream,
+            text: text.to_owned(),
+        })
+    }
+
+    #[test]
+    fn names_are_aligned_and_replicas_told_apart() {
+        let mut printer = LogPrinter::new([("orders", 2), ("payments", 1)], UNICODE);
+        let items = [
+            entry("orders", Some("orders-1"), LogStream::Out, "listening"),
+            entry("orders", Some("orders-2"), LogStream::Err, "\u{1b}[2Jcleared?"),
+            entry("payments", Some("payments-1"), LogStream::Out, ""),
+            entry("payments", None, LogStream::Isles, "is ready again"),
+            LogItem::Dropped { dropped: 1 },
+        ];
+        let lines: Vec<String> = items.iter().map(|item| printer.line(item)).collect();
+        insta::assert_snapshot!(crate::cli::testing::plain(&lines), @r"
+        orders   │ listening
+        orders-2 │ cleared?
+        payments │
+        payments │ is ready again
+        isles    │ 1 line not shown: written faster than read
+        ");
+        let colors: Vec<&str> = lines.iter().take(3).filter_map(|l| l.split('m').next()).collect();
+        assert_eq!(colors[0], colors[1], "one service, one colour");
+        assert_ne!(colors[0], colors[2]);
+    }
+}

@@ -40,12 +40,21 @@ pub fn render(status: &AppStatus, view: &View) -> Vec<String> {
         services.retain(|s| !done.contains(&s.name.as_str()));
         services.truncate(room);
     }
-    let name_width = services.iter().map(|s| s.name.len()).max().unwrap_or(0);
-    lines.extend(services.iter().map(|service| row(status, service, name_width, view)));
+    lines.extend(rows(status, &services, view));
     if hidden > 0 {
-        lines.push(style::dim(&format!("   and {} more", text::count(hidden, "service"))));
+        lines.push(style::dim(&format!("   and {}", text::count(hidden, "more service"))));
     }
     lines
+}
+
+/// The list as it stays on the screen once nothing more is to be waited for.
+pub fn settled(status: &AppStatus, view: &View) -> Vec<String> {
+    rows(status, &status.services.iter().collect::<Vec<_>>(), view)
+}
+
+fn rows(status: &AppStatus, services: &[&ServiceStatus], view: &View) -> Vec<String> {
+    let name_width = services.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    services.iter().map(|service| row(status, service, name_width, view)).collect()
 }
 
 fn heading(status: &AppStatus, view: &View) -> String {
@@ -72,13 +81,7 @@ fn row(status: &AppStatus, service: &ServiceStatus, name_width: usize, view: &Vi
         (true, _) => "stopping",
         (false, _) => style::state_name(state),
     };
-    let from = if is_done(status, service) { view.begun } else { service.since.max(view.begun) };
-    let until = if is_done(status, service) || state.is_failure() { service.since } else { view.now };
-    let time = if state == ServiceState::Waiting || (stopping && state == ServiceState::Stopped) {
-        String::new()
-    } else {
-        text::took(until.saturating_sub(from))
-    };
+    let time = time(status, service, view);
     let head = format!(
         " {symbol} {} {} {}",
         text::pad(&service.name, name_width),
@@ -98,14 +101,28 @@ fn row(status: &AppStatus, service: &ServiceStatus, name_width: usize, view: &Vi
     if note.is_empty() { painted.trim_end().to_owned() } else { format!("{painted} {}", style::dim(&note)) }
 }
 
+/// How long a service took to come where it is, or has been at it.
+fn time(status: &AppStatus, service: &ServiceStatus, view: &View) -> String {
+    let arrived = is_done(status, service) || service.state.is_failure();
+    match shown_state(status, service) {
+        ServiceState::Waiting | ServiceState::Stopped => String::new(),
+        // It was there before all this began.
+        _ if arrived && service.since < view.begun => String::new(),
+        _ if arrived => text::took(service.since - view.begun),
+        _ => text::took(view.now.saturating_sub(service.since.max(view.begun))),
+    }
+}
+
 /// What stands at the end of a row: why, or what it does right now.
 fn note(service: &ServiceStatus, stopping: bool, view: &View) -> String {
-    let replicas = if stopping || service.desired < 2 || service.state.is_failure() {
+    let counts =
+        matches!(service.state, ServiceState::Starting | ServiceState::Ready | ServiceState::Degraded);
+    let replicas = if stopping || service.desired < 2 || !counts {
         String::new()
     } else {
         format!("{}/{}", service.ready, service.desired)
     };
-    let hint = || view.hints.get(&service.name).cloned().unwrap_or_default();
+    let hint = || view.hints.get(&service.name).map(|line| line.trim().to_owned()).unwrap_or_default();
     let more = match service.state {
         _ if stopping => String::new(),
         ServiceState::Ready | ServiceState::Stopped => String::new(),
@@ -148,5 +165,110 @@ fn is_done(status: &AppStatus, service: &ServiceStatus) -> bool {
     match status.state {
         AppState::Stopping => shown_state(status, service) == ServiceState::Stopped,
         _ => service.state.is_settled(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::show::style::{ASCII, UNICODE};
+    use crate::cli::testing::{app, crashing, plain, replica, service};
+
+    fn mixed() -> AppStatus {
+        let mut orders = service("orders", ServiceState::Starting);
+        orders.desired = 3;
+        orders.replicas.push(replica("orders", 2));
+        orders.ready = 1;
+        orders.detail = Some("GET /health: connection refused".to_owned());
+        let mut payments = service("payments", ServiceState::BuildFailed);
+        payments.detail = Some("`cargo build` exited with code 101".to_owned());
+        let services = vec![
+            service("accounts", ServiceState::Ready),
+            service("catalog", ServiceState::Building),
+            crashing("inventory"),
+            orders,
+            payments,
+            service("recommendations", ServiceState::Waiting),
+            service("reports", ServiceState::Stopped),
+        ];
+        app(AppState::Degraded, services)
+    }
+
+    fn draw(status: &AppStatus, width: usize, height: usize, symbols: Symbols) -> String {
+        let hints = [(
+            "catalog".to_owned(),
+            "   Compiling \u{1b}[32mserde\u{1b}[0m v1.0.228 (a long way to go)".to_owned(),
+        )];
+        let hints = hints.into();
+        let view = View { now: 15_400, begun: 10_000, tick: 0, width, height, symbols, hints: &hints };
+        plain(&render(status, &view))
+    }
+
+    #[test]
+    fn every_state_has_its_row() {
+        insta::assert_snapshot!(draw(&mixed(), 80, 24, UNICODE), @r"
+        shop 2 of 7 services ready 5.4 s
+         ✓ accounts        ready        2.0 s
+         ⠋ catalog         building     3.4 s     Compiling serde v1.0.228 (a long way…
+         ✗ inventory       crash loop   2.0 s
+         ⠋ orders          starting     3.4 s     1/3  GET /health: connection refused
+         ✗ payments        build failed 2.0 s     `cargo build` exited with code 101
+         · recommendations waiting
+         · reports         stopped
+        ");
+    }
+
+    #[test]
+    fn without_utf8_and_without_room() {
+        insta::assert_snapshot!(draw(&mixed(), 50, 7, ASCII), @r"
+        shop 2 of 7 services ready 5.4 s
+         | catalog   building     3.4 s     Compiling se~
+         x inventory crash loop   2.0 s
+         | orders    starting     3.4 s     1/3  GET /he~
+         x payments  build failed 2.0 s     `cargo build~
+           and 3 more services
+        ");
+    }
+
+    #[test]
+    fn a_stopping_app_counts_what_is_gone() {
+        let mut gone = service("payments", ServiceState::Stopped);
+        gone.replicas.clear();
+        let status = app(AppState::Stopping, vec![service("orders", ServiceState::Ready), gone]);
+        insta::assert_snapshot!(draw(&status, 80, 24, UNICODE), @r"
+        shop stopping, 1 of 2 services stopped 5.4 s
+         ⠋ orders   stopping     3.4 s
+         ✓ payments stopped
+        ");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_nor_are_there_more_than_rows() {
+        let status = mixed();
+        for width in 40..120 {
+            for height in 5..12 {
+                let drawn = draw(&status, width, height, UNICODE);
+                assert!(drawn.lines().all(|line| text::width(line) <= width), "{width}:\n{drawn}");
+                assert!(drawn.lines().count() < height, "{height}:\n{drawn}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_each_change_is_a_line() {
+        let before = app(
+            AppState::Starting,
+            vec![service("accounts", ServiceState::Starting), service("orders", ServiceState::Waiting)],
+        );
+        insta::assert_snapshot!(plain(&changes(None, &before, 10_000)), @"accounts: starting");
+        insta::assert_snapshot!(plain(&changes(Some(&before), &mixed(), 10_000)), @r"
+        accounts: ready after 2.0 s
+        catalog: building
+        inventory: crash loop
+        orders: starting: GET /health: connection refused
+        payments: build failed: `cargo build` exited with code 101
+        reports: stopped
+        ");
+        assert_eq!(changes(Some(&before), &before, 10_000), Vec::<String>::new());
     }
 }

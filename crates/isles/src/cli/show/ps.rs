@@ -108,3 +108,69 @@ fn empty_row(service: &ServiceStatus) -> Row {
 fn short(release: &str) -> &str {
     release.get(..RELEASE).unwrap_or(release)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::show::style::UNICODE;
+    use crate::cli::testing::{app, crashing, plain, replica, service};
+
+    fn shop() -> AppStatus {
+        let mut orders = service("orders", ServiceState::Ready);
+        orders.replicas.push(ReplicaStatus { restarts: 2, ..replica("orders", 2) });
+        let mut accounts = service("accounts", ServiceState::Degraded);
+        accounts.replicas[0].phase = "unready".to_owned();
+        accounts.replicas[0].probe_error = Some("GET /health: 503 Service Unavailable".to_owned());
+        let mut catalog = service("catalog", ServiceState::BuildFailed);
+        catalog.release = None;
+        catalog.detail = Some("`npm run build` exited with code 1".to_owned());
+        catalog.last_lines = vec!["src/app.ts(3,1): error TS2304: Cannot find name 'x'.".to_owned()];
+        let services =
+            vec![accounts, catalog, crashing("inventory"), orders, service("reports", ServiceState::Stopped)];
+        app(AppState::Degraded, services)
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_everything() {
+        insta::assert_snapshot!(plain(&render(&shop(), 131_000, 140, UNICODE)), @r"
+        shop degraded up 2 min 1 s, pid 4711
+        gateway http://127.0.0.1:8080
+
+        SERVICE    REPLICA  STATE           RELEASE    PID  ADDRESS          RESTARTS  MEMORY  AGE
+        accounts         1  unready         01234567  5001  127.0.0.1:20001         0   38 MB   2m
+           ! GET /health: 503 Service Unavailable
+        catalog          -  build failed    -            -  -                       -       -    -
+           build failed: `npm run build` exited with code 1
+           │ src/app.ts(3,1): error TS2304: Cannot find name 'x'.
+        inventory        1  crash loop      01234567     -  127.0.0.1:20001         6       -    -
+           crash loop: exited with code 3 after 0.2 s (6 restarts)
+           │ reading config
+           │ error: DATABASE_URL is not set
+        orders           1  ready           01234567  5001  127.0.0.1:20001         0   38 MB   2m
+        orders           2  ready           01234567  5002  127.0.0.1:20002         2   38 MB   2m
+        reports          -  scaled to zero  01234567     -  -                       -       -    -
+        ");
+    }
+
+    #[test]
+    fn a_narrow_one_leaves_the_least_important_columns_out() {
+        insta::assert_snapshot!(plain(&render(&shop(), 131_000, 72, UNICODE)), @r"
+        shop degraded up 2 min 1 s, pid 4711
+        gateway http://127.0.0.1:8080
+
+        SERVICE    REPLICA  STATE            PID  RESTARTS  MEMORY  AGE
+        accounts         1  unready         5001         0   38 MB   2m
+           ! GET /health: 503 Service Unavailable
+        catalog          -  build failed       -         -       -    -
+           build failed: `npm run build` exited with code 1
+           │ src/app.ts(3,1): error TS2304: Cannot find name 'x'.
+        inventory        1  crash loop         -         6       -    -
+           crash loop: exited with code 3 after 0.2 s (6 restarts)
+           │ reading config
+           │ error: DATABASE_URL is not set
+        orders           1  ready           5001         0   38 MB   2m
+        orders           2  ready           5002         2   38 MB   2m
+        reports          -  scaled to zero     -         -       -    -
+        ");
+    }
+}

@@ -18,14 +18,14 @@ pub fn render(status: &AppStatus, took: u64, detached: bool, symbols: Symbols) -
         let down = text::list(&failed);
         format!("{} {name} runs {running} of {all}; {down} failed", style::busy(symbols.warning))
     };
-    let mut lines = vec![first];
+    let mut lines = vec![String::new(), first];
     if let Some(gateway) = &status.gateway {
         lines.push(entry("gateway", &style::note(gateway)));
     }
     let replicas: usize = status.services.iter().map(|s| s.ready as usize).sum();
     let asleep = status.services.iter().filter(|s| s.state == ServiceState::Stopped).count();
-    let mut count =
-        format!("{}, {}", text::count(status.services.len(), "service"), text::count(replicas, "replica"));
+    let running = status.services.iter().filter(|s| s.ready > 0).count();
+    let mut count = format!("{}, {}", text::count(running, "service"), text::count(replicas, "replica"));
     if asleep > 0 {
         count.push_str(&format!(", {asleep} scaled to zero"));
     }
@@ -40,4 +40,57 @@ pub fn render(status: &AppStatus, took: u64, detached: bool, symbols: Symbols) -
 
 fn entry(name: &str, value: &str) -> String {
     format!("  {} {value}", style::dim(&text::pad(name, 8)))
+}
+
+#[cfg(test)]
+mod tests {
+    use console::api::AppState;
+
+    use super::*;
+    use crate::cli::show::failure;
+    use crate::cli::show::style::UNICODE;
+    use crate::cli::testing::{app, crashing, plain, service};
+
+    #[test]
+    fn all_is_well() {
+        let services =
+            vec![service("orders", ServiceState::Ready), service("reports", ServiceState::Stopped)];
+        insta::assert_snapshot!(plain(&render(&app(AppState::Ready, services), 2_149, false, UNICODE)), @r"
+
+        ✓ shop is ready in 2.1 s
+          gateway  http://127.0.0.1:8080
+          running  1 service, 1 replica, 1 scaled to zero
+          stop     Ctrl-C, or `isles down` elsewhere
+        ");
+    }
+
+    #[test]
+    fn what_failed_is_explained_and_the_rest_is_told() {
+        let mut payments = service("payments", ServiceState::BuildFailed);
+        payments.detail = Some("`cargo build` exited with code 101".to_owned());
+        payments.last_lines = vec!["error[E0425]: cannot find value `x`".to_owned()];
+        let status = app(
+            AppState::Degraded,
+            vec![crashing("inventory"), service("orders", ServiceState::Ready), payments],
+        );
+        let mut lines = failure::report(&status, 14_000, UNICODE);
+        lines.extend(render(&status, 4_000, true, UNICODE));
+        insta::assert_snapshot!(plain(&lines), @r"
+
+        ✗ inventory: crash loop: exited with code 3 after 0.2 s (6 restarts, next try in 14.0 s)
+           │ reading config
+           │ error: DATABASE_URL is not set
+           all of its output: `isles logs inventory`
+
+        ✗ payments: build failed: `cargo build` exited with code 101
+           │ error[E0425]: cannot find value `x`
+           build it again with `isles restart payments`
+
+        ! shop runs 1 of 3 services; inventory and payments failed
+          gateway  http://127.0.0.1:8080
+          running  1 service, 1 replica
+          stop     isles down
+          logs     isles logs -f
+        ");
+    }
 }

@@ -50,6 +50,13 @@ impl Live {
     }
 }
 
+/// Clears the line that the cursor is in, and goes to its beginning.
+pub fn begin_line() -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    stderr.write_all(b"\r\x1b[K")?;
+    stderr.flush()
+}
+
 fn write(frame: &str) -> io::Result<()> {
     // Anstream's own stream would take off the cursor's movements together with the colours.
     let mut stderr = io::stderr().lock();

@@ -31,6 +31,7 @@ pub async fn start(place: &Place, build: bool) -> Result<(), Failure> {
         Seen::Gone => return Err(died(place)),
     };
     let symbols = Symbols::of_locale();
+    progress.settle(&status)?;
     let failures = show::failure::report(&status, place::now(), symbols);
     output::notes(&failures)?;
     if !status.services.is_empty() && status.services.iter().all(|s| s.state.is_failure()) {

@@ -124,7 +124,7 @@ impl Session {
 
     /// The last picture stays, and below it what failed, and where to go.
     fn conclude(&mut self, now: &AppStatus, progress: &mut Progress) -> Result<Next, Failure> {
-        progress.clear()?;
+        progress.settle(now)?;
         output::notes(&show::failure::report(now, place::now(), self.symbols))?;
         let all_failed = !now.services.is_empty() && now.services.iter().all(|s| s.state.is_failure());
         if all_failed {
@@ -211,6 +211,7 @@ async fn end(
     let last = status.borrow().as_ref().clone();
     let app = last.app.clone();
     let mut progress = Progress::since(last);
+    let _ = progress.begin_line();
     let _ = output::note(style::dim(&format!("stopping {app} (Ctrl-C again kills it at once)")));
     loop {
         tokio::select! {
