@@ -57,6 +57,15 @@ impl Failure {
         }
     }
 
+    /// The control plane is gone, and what it started is not.
+    pub fn left_running(what: &str) -> Self {
+        Self::Told {
+            exit: Exit::NothingRunning,
+            what: format!("the control plane is gone; {what} without it"),
+            help: Some("`isles up` takes it over, `isles down` ends it".to_owned()),
+        }
+    }
+
     /// Adds what to do.
     pub fn help(self, text: impl Into<String>) -> Self {
         match self {

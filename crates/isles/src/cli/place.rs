@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use console::client::Client;
+use console::api::AppStatus;
+use console::client::{Client, ClientError};
 use control::Paths;
 
 use super::failure::Failure;
@@ -52,6 +53,24 @@ impl Place {
     /// A client for the app's control plane.
     pub fn client(&self) -> Client {
         Client::new(self.paths.control_socket())
+    }
+
+    /// The running app as it is now.
+    pub async fn status(&self) -> Result<AppStatus, Failure> {
+        match self.client().status().await {
+            Ok(status) => Ok(status),
+            Err(ClientError::NothingRunning) => Err(self.nothing_running()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// There is nobody to speak to; but services may run on after their control plane was killed.
+    fn nothing_running(&self) -> Failure {
+        match supervisor::process::marked(self.paths.state()).len() {
+            0 => Failure::nothing_running(),
+            1 => Failure::left_running("1 process runs on"),
+            left => Failure::left_running(&format!("{left} processes run on")),
+        }
     }
 
     /// The folder that the manifest is in.

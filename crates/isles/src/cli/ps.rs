@@ -16,7 +16,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
-    let status = Place::find(args.file.or(before))?.client().status().await?;
+    let status = Place::find(args.file.or(before))?.status().await?;
     if args.json {
         return output::json(&status);
     }

@@ -24,8 +24,9 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
-    let client = Place::find(args.file.or(before))?.client();
-    let status = client.status().await?;
+    let place = Place::find(args.file.or(before))?;
+    let client = place.client();
+    let status = place.status().await?;
     let old: HashSet<u32> = args
         .services
         .iter()
@@ -64,7 +65,7 @@ pub fn conclude(
             let failed =
                 status.services.iter().filter(|s| s.state.is_failure() && names.contains(&s.name.as_str()));
             let lines: Vec<String> =
-                failed.flat_map(|s| show::failure::block(s, place::now(), symbols)).collect();
+                failed.flat_map(|s| show::failure::block(&status, s, place::now(), symbols)).collect();
             output::notes(&lines)?;
             Err(Failure::Silent(Exit::Failed))
         }
@@ -72,7 +73,7 @@ pub fn conclude(
             let open = status.services.iter().filter(|s| names.contains(&s.name.as_str()));
             let why: Vec<String> = open
                 .filter(|s| s.state != ServiceState::Ready)
-                .map(|s| format!("{} is {}", s.name, show::failure::reason(s, place::now())))
+                .map(|s| format!("{} is {}", s.name, show::failure::reason(&status, s, place::now())))
                 .collect();
             let why =
                 if why.is_empty() { "not every replica is replaced".to_owned() } else { why.join("; ") };

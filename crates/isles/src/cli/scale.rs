@@ -20,8 +20,9 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
-    let client = Place::find(args.file.or(before))?.client();
-    let mut progress = Progress::since(client.status().await?);
+    let place = Place::find(args.file.or(before))?;
+    let client = place.client();
+    let mut progress = Progress::since(place.status().await?);
     let begun = place::now();
     client.scale(&args.service, args.replicas).await?;
     let services = [args.service];

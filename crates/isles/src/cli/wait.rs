@@ -24,8 +24,9 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
-    let client = Place::find(args.file.or(before))?.client();
-    let mut progress = Progress::since(client.status().await?);
+    let place = Place::find(args.file.or(before))?;
+    let client = place.client();
+    let mut progress = Progress::since(place.status().await?);
     let decided =
         |s: &AppStatus| s.state == AppState::Ready || s.services.iter().any(|s| s.state.is_failure());
     let (status, in_time) = match follow::until(&client, &mut progress, Some(args.timeout), decided).await? {
@@ -53,7 +54,8 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
 fn not_ready(status: &AppStatus, timeout: Duration) -> String {
     let now = place::now();
     let late = status.services.iter().filter(|s| !s.state.is_settled());
-    let late: Vec<String> = late.map(|s| format!("{} ({})", s.name, show::failure::reason(s, now))).collect();
+    let late: Vec<String> =
+        late.map(|s| format!("{} ({})", s.name, show::failure::reason(status, s, now))).collect();
     let late: Vec<&str> = late.iter().map(String::as_str).collect();
     let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     format!("{} not ready after {}: {}", status.app, text::took(timeout), text::list(&late))

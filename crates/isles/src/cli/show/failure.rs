@@ -11,14 +11,16 @@ const LINES: usize = 12;
 /// One block for each service that failed; empty when none did.
 pub fn report(status: &AppStatus, now: u64, symbols: Symbols) -> Vec<String> {
     let failed = status.services.iter().filter(|s| s.state.is_failure());
-    failed.flat_map(|service| block(service, now, symbols)).collect()
+    failed.flat_map(|service| block(status, service, now, symbols)).collect()
 }
 
 /// Which service failed, why, its last lines, and what to do; set off by an empty line.
-pub fn block(service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<String> {
+pub fn block(status: &AppStatus, service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<String> {
     let name = style::strong(&service.name);
-    let mut lines =
-        vec![String::new(), format!("{} {name}: {}", style::bad(symbols.failed), reason(service, now))];
+    let mut lines = vec![
+        String::new(),
+        format!("{} {name}: {}", style::bad(symbols.failed), reason(status, service, now)),
+    ];
     lines.extend(last_lines(service).iter().map(|line| quoted(line, symbols)));
     let next = match service.state {
         ServiceState::BuildFailed => format!("build it again with `isles restart {}`", service.name),
@@ -28,12 +30,12 @@ pub fn block(service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<String>
     lines
 }
 
-/// Why a service is not as it should be, in one line.
-pub fn reason(service: &ServiceStatus, now: u64) -> String {
+/// Why a service is not as it should be, in one line. Files below the app's folder are named from there.
+pub fn reason(status: &AppStatus, service: &ServiceStatus, now: u64) -> String {
     let mut text = style::state_name(service.state).to_owned();
     let exit = newest_exit(service);
     match (&service.detail, exit) {
-        (Some(detail), _) => text.push_str(&format!(": {}", text::plain(detail))),
+        (Some(detail), _) => text.push_str(&format!(": {}", local(&text::plain(detail), &status.root))),
         (None, Some((_, exit))) => text.push_str(&format!(": {}", how_it_ended(exit))),
         (None, None) => {}
     }
@@ -41,6 +43,11 @@ pub fn reason(service: &ServiceStatus, now: u64) -> String {
         text.push_str(&format!(" ({})", again(replica, now)));
     }
     text
+}
+
+/// A text with paths from the app's folder on, so that it stays short.
+fn local(text: &str, root: &str) -> String {
+    if root.len() > 1 { text.replace(&format!("{root}/"), "") } else { text.to_owned() }
 }
 
 /// How a process ended: `exited with code 1 after 0.2 s`.

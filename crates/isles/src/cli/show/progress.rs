@@ -139,7 +139,8 @@ pub fn changes(before: Option<&AppStatus>, after: &AppStatus, begun: u64) -> Vec
         let state = shown_state(after, service);
         let old = before.and_then(|b| b.service(&service.name).map(|s| shown_state(b, s)));
         let detail = service.detail.as_deref().filter(|_| !state.is_settled());
-        if old == Some(state) || state == ServiceState::Waiting {
+        let passing = after.state == AppState::Stopping && state != ServiceState::Stopped;
+        if old == Some(state) || state == ServiceState::Waiting || passing {
             continue;
         }
         let label = style::state(state, style::state_name(state));
@@ -270,5 +271,13 @@ mod tests {
         reports: stopped
         ");
         assert_eq!(changes(Some(&before), &before, 10_000), Vec::<String>::new());
+        let mut stopping = AppStatus { state: AppState::Stopping, ..mixed() };
+        assert_eq!(
+            changes(Some(&before), &stopping, 10_000).len(),
+            5,
+            "those without a process have stopped"
+        );
+        stopping.services.retain(|s| s.name == "accounts");
+        assert_eq!(changes(Some(&mixed()), &stopping, 10_000), Vec::<String>::new(), "it has not ended yet");
     }
 }

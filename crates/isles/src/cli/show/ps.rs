@@ -29,7 +29,8 @@ pub fn render(status: &AppStatus, now: u64, width: usize, symbols: Symbols) -> V
         lines.push(format!("{} {}", style::dim("gateway"), style::note(gateway)));
     }
     lines.push(String::new());
-    let rows: Vec<Row> = status.services.iter().flat_map(|service| rows(service, now, symbols)).collect();
+    let rows: Vec<Row> =
+        status.services.iter().flat_map(|service| rows(status, service, now, symbols)).collect();
     lines.extend(table::render(&COLUMNS, &rows, width));
     lines
 }
@@ -46,7 +47,7 @@ fn heading(status: &AppStatus, now: u64) -> String {
     format!("{} {state} {}", style::strong(&status.app), style::dim(&format!("up {up}, pid {}", status.pid)))
 }
 
-fn rows(service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<Row> {
+fn rows(status: &AppStatus, service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<Row> {
     let mut rows: Vec<Row> = service.replicas.iter().map(|r| replica_row(service, r, now, symbols)).collect();
     if rows.is_empty() {
         rows.push(empty_row(service));
@@ -54,7 +55,7 @@ fn rows(service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<Row> {
     if service.state.is_failure()
         && let Some(last) = rows.last_mut()
     {
-        let because = failure::reason(service, now);
+        let because = failure::reason(status, service, now);
         last.below = vec![format!("   {}", style::bad(&because))];
         last.below.extend(failure::last_lines(service).iter().map(|line| failure::quoted(line, symbols)));
     }

@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn what_failed_is_explained_and_the_rest_is_told() {
         let mut payments = service("payments", ServiceState::BuildFailed);
-        payments.detail = Some("`cargo build` exited with code 101".to_owned());
+        payments.detail =
+            Some("`cargo build` exited with code 101; see /srv/shop/.isles/build.log".to_owned());
         payments.last_lines = vec!["error[E0425]: cannot find value `x`".to_owned()];
         let status = app(
             AppState::Degraded,
@@ -82,7 +83,7 @@ mod tests {
            │ error: DATABASE_URL is not set
            all of its output: `isles logs inventory`
 
-        ✗ payments: build failed: `cargo build` exited with code 101
+        ✗ payments: build failed: `cargo build` exited with code 101; see .isles/build.log
            │ error[E0425]: cannot find value `x`
            build it again with `isles restart payments`
 

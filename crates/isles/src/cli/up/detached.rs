@@ -102,17 +102,25 @@ async fn until_it_listens(place: &Place, child: &mut Child) -> Result<(), Failur
     }
 }
 
-/// What a control plane that ended too early had to say.
+/// What a control plane that ended too early had to say: its error where it gave one, else its last lines.
 fn died(place: &Place) -> Failure {
     let log = place.paths.control_log();
     let text = fs::read_to_string(&log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    let symbols = Symbols::of_locale();
+    if let Some(what) = lines.iter().rev().find_map(|line| line.strip_prefix("error: ")) {
+        let failure = Failure::failed(what);
+        let help = lines.iter().rev().find_map(|line| line.strip_prefix("help: "));
+        return match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        };
+    }
     let tail = &lines[lines.len().saturating_sub(TAIL)..];
-    let quoted: Vec<String> = tail.iter().map(|line| show::failure::quoted(line, symbols)).collect();
-    let failure = Failure::failed("the control plane has ended; its last words are above");
+    let quoted: Vec<String> =
+        tail.iter().map(|line| show::failure::quoted(line, Symbols::of_locale())).collect();
     match output::notes(&quoted) {
-        Ok(()) => failure.help(format!("all of them are in {}", log.display())),
+        Ok(()) => Failure::failed("the control plane has ended; its last words are above")
+            .help(format!("all of them are in {}", log.display())),
         Err(failure) => failure,
     }
 }

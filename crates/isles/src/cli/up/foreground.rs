@@ -184,7 +184,7 @@ fn news(before: &AppStatus, after: &AppStatus) -> Vec<LogItem> {
     for service in &after.services {
         let Some(old) = before.service(&service.name) else { continue };
         let text = if service.state.is_failure() && !old.state.is_failure() {
-            show::failure::reason(service, place::now())
+            show::failure::reason(after, service, place::now())
         } else if service.state.is_settled() && old.state.is_failure() {
             "is ready again".to_owned()
         } else {
