@@ -186,7 +186,7 @@ impl Body for Outgoing {
             Self::Empty => SizeHint::with_exact(0),
             Self::Once(body) => body.size_hint(),
             // Asked before the first frame only: the size of the whole.
-            Self::Taped(reader) => reader.tape.0.borrow().size.clone(),
+            Self::Taped(reader) => reader.tape.0.borrow().size,
         }
     }
 }

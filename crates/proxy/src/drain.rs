@@ -104,6 +104,6 @@ mod tests {
         };
         tokio::join!(member, closer);
         let mut late = gate.enter();
-        poll_fn(|cx| Poll::Ready(assert!(late.poll_closing(cx)))).await;
+        assert!(poll_fn(|cx| Poll::Ready(late.poll_closing(cx))).await);
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Endpoint {
     pub avoid_until: AtomicU64,
 }
 
+/// Caller and callee.
+type Edge = (ServiceName, ServiceName);
 type EndpointKey = (ReplicaId, ReleaseId, SocketAddr);
 
 /// Compiles tables, and gives what stays the same from one to the next the same counters.
@@ -74,7 +76,7 @@ pub(crate) struct Compiler {
     workers: usize,
     next_id: u64,
     endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
-    listeners: HashMap<(SocketAddr, Option<(ServiceName, ServiceName)>), Arc<Counters>>,
+    listeners: HashMap<(SocketAddr, Option<Edge>), Arc<Counters>>,
     targets: HashMap<(SocketAddr, ServiceName, u64), Arc<Counters>>,
 }
 
