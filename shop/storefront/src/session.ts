@@ -66,6 +66,10 @@ export function forgetSession(c: Context): void {
   for (const name of [ACCESS, REFRESH, CART]) deleteCookie(c, name, { path: "/" });
 }
 
+export function refreshCookie(c: Context): string | null {
+  return getCookie(c, REFRESH) || null;
+}
+
 export function cartCookie(c: Context): string | null {
   const id = getCookie(c, CART);
   return id !== undefined && /^[A-Za-z0-9_-]{8,80}$/.test(id) ? id : null;

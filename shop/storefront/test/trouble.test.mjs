@@ -106,12 +106,13 @@ test("an answer in an unexpected shape is treated as no answer", async (t) => {
 
 test("traces, request ids and deadlines are passed on; a shopper's other headers are not", async (t) => {
   const shop = await Shop.start(t);
-  const sent = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x-request-id": "r-1", "x-isles-deadline": "900", "x-isles-caller": "gateway" };
+  const sent = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x-request-id": "r-1", "x-isles-deadline": "900", "x-forwarded-for": "192.0.2.7", "x-isles-caller": "gateway" };
   await shop.visitor().get("/products/enamel-mug", sent);
   const [request] = shop.callees.seen("inventory", "GET /api/inventory/stock/KIT-MUG-01");
   assert.equal(request.headers.traceparent, sent.traceparent);
   assert.equal(request.headers["x-request-id"], "r-1");
   assert.equal(request.headers["x-isles-deadline"], "900");
+  assert.equal(request.headers["x-forwarded-for"], "192.0.2.7");
   assert.equal(request.headers["x-isles-caller"], undefined);
   assert.ok(shop.logs.some((line) => line.request_id === "r-1" && line.trace_id === "0af7651916cd43dd8448eb211c80319c"));
 });

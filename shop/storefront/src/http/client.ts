@@ -12,7 +12,8 @@ export const WRITE_TIMEOUT_MS = 5000;
 /** A checkout waits for a card network. */
 export const CHECKOUT_TIMEOUT_MS = 25_000;
 
-const FORWARDED = ["traceparent", "tracestate", "x-request-id", "x-isles-deadline"];
+/** `x-forwarded-for` comes from the gateway, and lets accounts slow down who guesses passwords, not the whole shop. */
+const FORWARDED = ["traceparent", "tracestate", "x-request-id", "x-isles-deadline", "x-forwarded-for"];
 
 export interface Call<T> {
   method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";

@@ -2,7 +2,7 @@
 
 import { localPath } from "../http/guard.ts";
 import type { FieldFault, Problem } from "../http/reply.ts";
-import { forgetSession, rememberCart, rememberTokens } from "../session.ts";
+import { forgetSession, refreshCookie, rememberCart, rememberTokens } from "../session.ts";
 import type { Visit } from "../visit.ts";
 import { commonRefusal, type Refused, showAccount, showDoor } from "./account.tsx";
 import { ADDRESS_FIELDS, readAddress } from "./address.ts";
@@ -63,7 +63,7 @@ function registerRefusal(problem: Problem): Pick<Refused, "title" | "text" | "st
 
 export async function signOut(c: Ctx): Promise<Response> {
   // If accounts is away the session ends here all the same: this browser has no tokens any more.
-  await c.get("visit").accounts.signOut();
+  await c.get("visit").accounts.signOut(refreshCookie(c));
   forgetSession(c);
   return c.redirect("/account?news=signed-out", 303);
 }
@@ -86,19 +86,11 @@ export async function changeProfile(c: Ctx): Promise<Response> {
 }
 
 export async function changePassword(c: Ctx): Promise<Response> {
-  const visit = c.get("visit");
   const [current, next] = [await readSecret(c, "current_password"), await readSecret(c, "new_password")];
-  const reply = await visit.accounts.changePassword(current, next);
-  if (!reply.ok) {
-    // Accounts answers 401 or 403 to a wrong password; the session itself was good when the page was opened.
-    const wrong: FieldFault[] = [401, 403].includes(reply.problem.status) ? [{ field: "current_password", message: "This is not your password." }] : [];
-    return refuse(c, "password", { title: "The password is not changed", status: 422 }, reply.problem, wrong);
-  }
-  // The change may have ended this session with the others: start a new one, so that nobody has to sign in again.
-  const email = visit.person?.email ?? "";
-  const fresh = await visit.accounts.signIn(email, next);
-  if (fresh.ok) rememberTokens(c, fresh.value);
-  return c.redirect("/account?news=password", 303);
+  const reply = await c.get("visit").accounts.changePassword(current, next);
+  if (reply.ok) return c.redirect("/account?news=password", 303);
+  const wrong: FieldFault[] = reply.problem.code === "wrong_password" ? [{ field: "current_password", message: "This is not your password." }] : [];
+  return refuse(c, "password", { title: "The password is not changed", status: 422 }, reply.problem, wrong);
 }
 
 export async function addAddress(c: Ctx): Promise<Response> {
@@ -116,7 +108,7 @@ export async function removeAddress(c: Ctx): Promise<Response> {
 }
 
 function refuse(c: Ctx, form: Refused["form"], refused: Omit<Refused, "form" | "faults">, problem: Problem, extra: FieldFault[] = []): Response | Promise<Response> {
-  if (problem.status === 401 && extra.length === 0) return sessionExpired(c);
+  if (problem.status === 401) return sessionExpired(c);
   const faults = [...renamed(problem.errors, ADDRESS_FIELDS_OF[form] ?? {}), ...extra];
   return showAccount(c, { ...refused, form, faults, ...(commonRefusal(problem) ?? {}) });
 }

@@ -29,7 +29,8 @@ export async function saveProduct(c: Ctx): Promise<Response> {
   const draft: ProductDraft = {
     name: form.name,
     description: form.description,
-    category: form.category,
+    ...(form.newCategory === "" ? { category: form.category } : { category: slugOf(form.newCategory), category_name: form.newCategory }),
+    status: form.status,
     price: { amount, currency: CURRENCY },
     ...(id === null ? { sku: form.sku, slug: form.slug } : {}),
   };
@@ -61,10 +62,16 @@ async function readProduct(c: Ctx): Promise<ProductForm> {
     name: form("name"),
     description: form("description"),
     category: form("category"),
+    newCategory: form("new_category"),
+    status: form("status") || "active",
     price: form("price"),
     etag: form("etag"),
     key: form("key") || randomUUID(),
   };
+}
+
+function slugOf(name: string): string {
+  return name.normalize("NFD").toLowerCase().replaceAll(/[^a-z0-9\s-]/g, "").trim().replaceAll(/[\s-]+/g, "-");
 }
 
 function reason(problem: Problem): string {

@@ -77,7 +77,7 @@ const ProductRow: FC<{ item: Product; stock: Reply<Stock> | undefined; categorie
   const isDown = stock !== undefined && !stock.ok && stock.problem.status !== 404;
   return (
     <tr>
-      <th scope="row"><span class="admin-product"><img src={item.image} alt="" width={44} height={44} loading="lazy" /><span><a href={`/products/${encodeURIComponent(item.slug)}`}>{item.name}</a><small>{item.sku} · {categoryName(item.category, categories)}</small></span></span></th>
+      <th scope="row"><span class="admin-product"><img src={item.image} alt="" width={44} height={44} loading="lazy" /><span><a href={`/products/${encodeURIComponent(item.slug)}`}>{item.name}</a><small>{item.sku} · {categoryName(item.category, categories)}{item.status === "active" ? "" : ` · ${STATUS_LABELS[item.status] ?? item.status}`}</small></span></span></th>
       <td>{price(item.price)}</td>
       <td>{shelf?.onHand ?? (isDown ? "?" : 0)}</td><td>{shelf?.reserved ?? (isDown ? "?" : 0)}</td><td>{shelf?.available ?? (isDown ? "?" : 0)}</td>
       <td>
@@ -102,14 +102,18 @@ export interface ProductForm {
   name: string;
   description: string;
   category: string;
+  newCategory: string;
   price: string;
+  status: string;
   etag: string;
   key: string;
 }
 
+const STATUS_LABELS: Record<string, string> = { active: "On sale", draft: "Draft", archived: "No longer sold" };
+const STATUSES = Object.keys(STATUS_LABELS);
+
 export async function newProduct(c: Ctx): Promise<Response> {
-  const form: ProductForm = { sku: "", slug: "", name: "", description: "", category: "", price: "", etag: "", key: randomUUID() };
-  return productForm(c, null, form, [], undefined);
+  return productForm(c, null, blank(), [], undefined);
 }
 
 export async function editProduct(c: Ctx): Promise<Response> {
@@ -118,12 +122,12 @@ export async function editProduct(c: Ctx): Promise<Response> {
     return found.problem.status === 404 ? notFound(c) : productForm(c, null, blank(), [], "The catalogue does not answer right now.");
   }
   const item = found.value;
-  const form = { ...item, price: typedPrice(item.price.amount), etag: found.etag ?? `"${item.version}"`, key: randomUUID() };
+  const form = { ...item, newCategory: "", price: typedPrice(item.price.amount), etag: found.etag ?? `"${item.version}"`, key: randomUUID() };
   return productForm(c, item.id, form, [], undefined);
 }
 
 function blank(): ProductForm {
-  return { sku: "", slug: "", name: "", description: "", category: "", price: "", etag: "", key: randomUUID() };
+  return { sku: "", slug: "", name: "", description: "", category: "", newCategory: "", price: "", status: "active", etag: "", key: randomUUID() };
 }
 
 export async function productForm(c: Ctx, id: string | null, form: ProductForm, faults: FieldFault[], trouble: string | undefined): Promise<Response> {
@@ -148,6 +152,13 @@ export async function productForm(c: Ctx, id: string | null, form: ProductForm, 
             <select id="category" name="category" required>{frame.categories.map((k) => <option value={k.slug} selected={k.slug === form.category}>{k.name}</option>)}</select>
           </div>
           <Field name="price" label="Price in euros" value={form.price} faults={faults} rest={{ inputmode: "decimal", pattern: "[0-9]{1,7}([.,][0-9]{1,2})?" }} />
+        </div>
+        <div class="fields-row">
+          <div class="field">
+            <label for="status">Status</label>
+            <select id="status" name="status">{STATUSES.map((status) => <option value={status} selected={status === form.status}>{STATUS_LABELS[status]}</option>)}</select>
+          </div>
+          <Field name="new_category" label="Or a new category" value={form.newCategory} optional faults={faults} rest={{ maxlength: 100 }} />
         </div>
         <div class={descriptionFault === undefined ? "field" : "field field-bad"}>
           <label for="description">Description</label>

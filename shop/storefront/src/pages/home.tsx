@@ -10,8 +10,10 @@ import { categoryName, Notice, ProductCard } from "../view/parts.tsx";
 import { type Ctx, frameOf } from "./env.ts";
 
 const PAGE_SIZE = 12;
+/** Admins would see drafts and what is archived too; the shop shows what it sells. */
+const SOLD = "active";
 const SORTS: ReadonlyArray<readonly [string, string]> = [
-  ["newest", "Newest"], ["price", "Price, low to high"], ["-price", "Price, high to low"], ["name", "Name, A to Z"],
+  ["name", "Name, A to Z"], ["price", "Price, low to high"], ["-price", "Price, high to low"], ["newest", "Newest"],
 ];
 
 interface Filter {
@@ -33,7 +35,7 @@ export async function home(c: Ctx): Promise<Response> {
   const isWindow = filter.q === "" && filter.category === "" && filter.cursor === "";
   const [frame, first] = await Promise.all([
     frameOf(c, { category: filter.category, query: filter.q }),
-    visit.catalog.list({ ...filter, limit: PAGE_SIZE }),
+    visit.catalog.list({ ...filter, status: SOLD, limit: PAGE_SIZE }),
   ]);
   // A cursor of another search or of an older shop: begin at the start instead of refusing.
   const stale = !first.ok && first.problem.status === 400 && filter.cursor !== "";
@@ -96,7 +98,6 @@ const SortForm: FC<{ filter: Filter }> = ({ filter }) => (
     {filter.category === "" ? null : <input type="hidden" name="category" value={filter.category} />}
     <label for="sort">Sort by</label>
     <select id="sort" name="sort" data-submit-on-change>
-      <option value="">Our choice</option>
       {SORTS.map(([value, label]) => <option value={value} selected={value === filter.sort}>{label}</option>)}
     </select>
     <button type="submit" class="button button-quiet">Sort</button>

@@ -105,7 +105,7 @@ async function suggest(visit: Visit, item: Product): Promise<Suggested> {
       return { reason: "together", items: products.value.toSorted((a, b) => rank(a) - rank(b)) };
     }
   }
-  const alike = await visit.catalog.list({ category: item.category, limit: SUGGESTIONS + 1 });
+  const alike = await visit.catalog.list({ category: item.category, status: "active", limit: SUGGESTIONS + 1 });
   const items = alike.ok ? alike.value.items.filter((other) => other.id !== item.id).slice(0, SUGGESTIONS) : [];
   return { reason: "kind", items };
 }

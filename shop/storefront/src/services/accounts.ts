@@ -69,10 +69,12 @@ export class Accounts {
     return this.#post("/api/accounts/sessions/refresh", { refresh_token: refreshToken }, decodeTokens);
   }
 
-  signOut(): Promise<Reply<null>> {
+  /** With the refresh token it works even when the access token has run out. */
+  signOut(refreshToken: string | null): Promise<Reply<null>> {
     return this.client.call("accounts", {
       method: "DELETE",
       path: "/api/accounts/sessions/current",
+      ...(refreshToken === null ? {} : { body: { refresh_token: refreshToken } }),
       decode: ignored,
       timeoutMs: 2000,
     });

@@ -39,7 +39,10 @@ export interface ProductDraft {
   name: string;
   description: string;
   category: string;
+  /** The name of a category that is new. */
+  category_name?: string;
   price: Money;
+  status?: string;
 }
 
 export function decodeProduct(value: unknown): Product {
@@ -120,7 +123,7 @@ export class Catalog {
   }
 
   /** `etag` is the version that the admin saw: a change made meanwhile is not overwritten. */
-  update(id: string, change: Partial<ProductDraft> & { status?: string }, etag: string): Promise<Reply<Product>> {
+  update(id: string, change: Partial<ProductDraft>, etag: string): Promise<Reply<Product>> {
     return this.client.call("catalog", {
       method: "PATCH",
       path: `/api/catalog/products/${encodeURIComponent(id)}`,
