@@ -9,7 +9,7 @@ use common::{PASSWORD, Service, assert_problem, code};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use service_kit::testing::{documented_operations, served_operations};
+use service_kit::testing::{database_url, documented_operations, served_operations};
 
 #[tokio::test]
 async fn serves_exactly_its_contract() {
@@ -346,8 +346,9 @@ async fn nothing_secret_is_stored_in_the_clear_and_a_dearer_hash_replaces_a_chea
     cheap.register("a@example.com").await;
     let tokens = cheap.sign_in("a@example.com", PASSWORD).await;
     cheap.running.stop().await;
+    let url = database_url(folder.path()).await.unwrap();
     let hashes = async || {
-        let db = service_kit::db::Db::open(&common::database_url(&folder), &[]).await.unwrap();
+        let db = service_kit::db::Db::open(&url, &[]).await.unwrap();
         let row: (String, String) =
             sqlx::query_as("SELECT c.password_hash, t.digest FROM customers c, refresh_tokens t")
                 .fetch_one(db.pool())

@@ -52,7 +52,6 @@ impl App {
     }
 
     /// The service's own routes, for the test that compares them with its contract.
-    #[must_use]
     pub fn routes(&self) -> &Router {
         &self.routes
     }

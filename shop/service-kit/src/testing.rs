@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use axum::Router;
 use axum::body::Body;
@@ -9,6 +10,7 @@ use http::{Method, Request, header};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -16,6 +18,7 @@ use tower::ServiceExt;
 use crate::auth::{AUDIENCE, Auth, Claims, ISSUER, Role};
 use crate::clock::{new_id, now_ms};
 use crate::config::StartError;
+use crate::db::Db;
 use crate::jwks::{Jwk, JwkSet};
 use crate::start::{App, listen};
 
@@ -177,4 +180,32 @@ pub fn documented_operations(contract: &Value) -> BTreeSet<String> {
         methods.map(move |method| format!("{} {path}", method.to_uppercase()))
     });
     operations.filter(|operation| !operation.contains(" /health/")).collect()
+}
+
+/// A database for the test that owns this folder: an SQLite file in it, or a database of its own on the PostgreSQL server
+/// that `TEST_POSTGRES_URL` names. The same folder gives the same database, as replicas share theirs.
+///
+/// # Errors
+/// The server cannot be used.
+pub async fn database_url(folder: &Path) -> Result<String, StartError> {
+    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else {
+        return Ok(format!("sqlite://{}/service.db", folder.display()));
+    };
+    let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
+    let name = digest.iter().take(12).fold(String::from("test_"), |name, byte| format!("{name}{byte:02x}"));
+    let admin = Db::open(&server, &[]).await?;
+    let made =
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(admin.pool()).await;
+    admin.close().await;
+    let exists = |error: &sqlx::Error| {
+        let code = error.as_database_error().and_then(|error| error.code());
+        matches!(code.as_deref(), Some("42P04" | "23505"))
+    };
+    match made {
+        Err(error) if !exists(&error) => Err(StartError::prepare(error)),
+        _ => {
+            let base = server.rsplit_once('/').map_or(server.as_str(), |(base, _)| base);
+            Ok(format!("{base}/{name}"))
+        }
+    }
 }

@@ -4,19 +4,14 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use service_kit::config::Config;
 use service_kit::start::App;
-use service_kit::testing::Running;
+use service_kit::testing::{Running, database_url};
 use tempfile::TempDir;
 
 /// Every test customer's password.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// Where the database of a folder is.
-pub fn database_url(folder: &TempDir) -> String {
-    format!("sqlite://{}/accounts.db", folder.path().display())
-}
-
 async fn app_on(folder: &TempDir, env: &[(&str, &str)]) -> App {
-    let url = database_url(folder);
+    let url = database_url(folder.path()).await.unwrap();
     let own = [("PORT", "0"), ("DATABASE_URL", url.as_str())];
     let vars = own.iter().chain(env).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     shop_accounts::app::build(Config::from_vars("accounts", vars).unwrap()).await.unwrap()

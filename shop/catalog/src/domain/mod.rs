@@ -1,0 +1,5 @@
+//! The rules, without SQL and HTTP.
+
+pub mod edit;
+pub mod product;
+pub mod query;

@@ -1,0 +1,5 @@
+//! The SQL.
+
+pub mod list;
+pub mod products;
+pub mod seed;
