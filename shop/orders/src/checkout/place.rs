@@ -108,7 +108,14 @@ pub async fn place(
 ) -> Result<Placed, Problem> {
     request.check()?;
     for _ in 0..ATTEMPTS {
-        let cart = open_cart(service, customer, &request.cart_id).await?;
+        let cart = match open_cart(service, customer, &request.cart_id).await {
+            Ok(cart) => cart,
+            // Perhaps it was this key's first request that closed it, a moment ago.
+            Err(problem) => {
+                let used = keys::find(service.db.pool(), &customer.id, key).await?;
+                return used.map(Placed::Before).ok_or(problem);
+            }
+        };
         let lines = carts::lines(service.db.pool(), &cart.id).await?;
         let priced = price(service, &lines).await?;
         let (order, order_lines) = draft(customer, &cart, &lines, &priced, request)?;

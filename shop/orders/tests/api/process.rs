@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use service_kit::clock::new_id;
+use service_kit::db::Db;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -21,6 +23,7 @@ pub struct Shop {
     base: String,
     process: Child,
     home: TempDir,
+    database: String,
     settings: Vec<(&'static str, String)>,
     http: reqwest::Client,
 }
@@ -73,8 +76,9 @@ impl Shop {
         .map(|(name, value)| (name, value.to_owned()))
         .to_vec();
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let (process, base) = start(&world, &home, &all).await;
-        Self { world, base, process, home, settings: all, http: reqwest::Client::new() }
+        let database = database(&home).await;
+        let (process, base) = start(&world, &home, &database, &all).await;
+        Self { world, base, process, home, database, settings: all, http: reqwest::Client::new() }
     }
 
     /// Kills the process as a crash would.
@@ -84,12 +88,12 @@ impl Shop {
 
     /// Starts the process again on the same database.
     pub async fn restart(&mut self) {
-        (self.process, self.base) = start(&self.world, &self.home, &self.settings).await;
+        (self.process, self.base) = start(&self.world, &self.home, &self.database, &self.settings).await;
     }
 
     /// Starts a second replica on the same database.
     pub async fn replica(&self) -> (Child, String) {
-        start(&self.world, &self.home, &self.settings).await
+        start(&self.world, &self.home, &self.database, &self.settings).await
     }
 
     /// A guest.
@@ -210,9 +214,26 @@ impl Shop {
     }
 }
 
+/// A database that no other test uses: an SQLite file, or one on the PostgreSQL server at `TEST_POSTGRES_URL` if that is set.
+async fn database(home: &TempDir) -> String {
+    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else {
+        return format!("sqlite://{}/orders.db", home.path().display());
+    };
+    let admin = Db::open(&server, &[]).await.unwrap();
+    let name = format!("orders_{}", new_id().replace('-', ""));
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::raw_sql(create).execute(admin.pool()).await.unwrap();
+    let (base, _) = server.rsplit_once('/').unwrap();
+    format!("{base}/{name}")
+}
+
 /// Starts the process and waits until it says where it listens.
-async fn start(world: &World, home: &TempDir, settings: &[(&'static str, String)]) -> (Child, String) {
-    let database = format!("sqlite://{}/orders.db", home.path().display());
+async fn start(
+    world: &World,
+    home: &TempDir,
+    database: &str,
+    settings: &[(&'static str, String)],
+) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop-orders"));
     command.env_clear().env("PORT", "0").env("DATABASE_URL", database).env("ISLES_DATA", home.path());
     for callee in ["ACCOUNTS", "CATALOG", "INVENTORY", "PAYMENTS", "RECOMMENDATIONS"] {
