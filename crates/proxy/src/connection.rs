@@ -20,7 +20,7 @@ use tracing::debug;
 
 use crate::drain::{Gate, Pass};
 use crate::identify::Peer;
-use crate::wire::{Activity, HEAD, Wire, sniff};
+use crate::wire::{Activity, HEAD, KEEP_ALIVE, Wire, sniff};
 use crate::worker::Worker;
 use crate::{stack, tcp};
 
@@ -158,31 +158,32 @@ struct Driver<C> {
     asked: bool,
     activity: Arc<Activity>,
     alarm: Pin<Box<Sleep>>,
-    armed: bool,
 }
 
 impl<C: Graceful> Driver<C> {
     fn new(connection: C, pass: Pass, activity: Arc<Activity>) -> Self {
         let alarm = Box::pin(sleep_until(Instant::now() + HEAD));
-        Self { connection: Box::pin(connection), pass, asked: false, activity, alarm, armed: true }
+        Self { connection: Box::pin(connection), pass, asked: false, activity, alarm }
     }
 
     /// Ready when the present phase has lasted too long.
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let limit = self.activity.limit().map(Instant::from_std);
-            if !self.armed || limit.is_some_and(|limit| limit < self.alarm.deadline()) {
-                let Some(limit) = limit else { return Poll::Pending };
+            if let Some(limit) = limit
+                && limit < self.alarm.deadline()
+            {
                 self.alarm.as_mut().reset(limit);
-                self.armed = true;
             }
             if self.alarm.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            if limit.is_some_and(|limit| limit <= Instant::now()) {
-                return Poll::Ready(());
+            let now = Instant::now();
+            match limit {
+                Some(limit) if limit <= now => return Poll::Ready(()),
+                Some(limit) => self.alarm.as_mut().reset(limit),
+                None => self.alarm.as_mut().reset(now + KEEP_ALIVE),
             }
-            self.armed = false;
         }
     }
 }

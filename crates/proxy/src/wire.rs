@@ -152,3 +152,61 @@ impl AsyncWrite for Wire {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_tell_the_protocol_and_are_not_lost() {
+        for (first, is_h2) in [
+            ("GET / HTTP/1.1\r\n\r\n", false),
+            ("PRI * HTTP/1.1\r\nhost: a\r\n\r\n", false),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes", true),
+            ("P", false),
+            ("", false),
+        ] {
+            let (mut client, mut server) = pair().await;
+            let send = async move {
+                // In two parts: the second comes when the first has been looked at.
+                for part in first.as_bytes().chunks(9) {
+                    client.write_all(part).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            };
+            let (found, ()) = tokio::join!(sniff(&mut server), send);
+            let (h2, seen) = found.unwrap();
+            assert_eq!(h2, is_h2, "{first:?}");
+            let mut all = String::new();
+            Wire::new(server, seen, None).read_to_string(&mut all).await.unwrap();
+            assert_eq!(all, first);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_has_less_time_than_an_idle_connection_and_a_request_has_no_limit() {
+        let (mut client, server) = pair().await;
+        let activity = Activity::new(true);
+        let left = |activity: &Activity| activity.limit().map(|limit| limit.duration_since(Instant::now()));
+        assert!(left(&activity).unwrap() <= HEAD);
+        let (first, second) = (activity.begin(), activity.begin());
+        drop(first);
+        assert_eq!(left(&activity), None);
+        drop(second);
+        assert!(left(&activity).unwrap() > HEAD);
+        client.write_all(b"G").await.unwrap();
+        let mut wire = Wire::new(server, Vec::new(), Some(Arc::clone(&activity)));
+        wire.read_u8().await.unwrap();
+        assert!(left(&activity).unwrap() <= HEAD);
+    }
+}
