@@ -51,7 +51,7 @@ async function build() {
   const common = { bundle: true, logLevel: "warning", absWorkingDir: here };
   await Promise.all([
     esbuild.build({
-      ...common, entryPoints: ["src/server.ts"], outfile: join(fresh, "server.js"), platform: "node", format: "esm",
+      ...common, entryPoints: ["src/server.ts"], outfile: join(fresh, "server.mjs"), platform: "node", format: "esm",
       target: "node20", minifySyntax: true,
     }),
     esbuild.build({
@@ -63,7 +63,6 @@ async function build() {
       loader: { ".woff2": "file" }, assetNames: "[name]-[hash]", target: ["chrome110", "firefox115", "safari16"],
     }),
   ]);
-  writeFileSync(join(fresh, "package.json"), '{ "type": "module" }\n');
   writeFileSync(join(fresh, ".built"), fingerprint);
   rmSync(at("dist"), { recursive: true, force: true });
   renameSync(fresh, at("dist"));

@@ -119,7 +119,7 @@ test("an unknown page or product is a styled 404", async (t) => {
     assert.match(text, /shop\.css/);
   }
   assert.equal((await shop.visitor().get("/images/products/none.svg")).status, 404);
-  assert.equal((await shop.visitor().get("/images/..%2fserver.js")).status, 404);
+  assert.equal((await shop.visitor().get("/images/..%2fserver.mjs")).status, 404);
 });
 
 test("every page that is served is in the contract", () => {

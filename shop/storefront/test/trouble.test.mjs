@@ -138,7 +138,7 @@ test("SIGTERM finishes what is in flight and ends with 0", async (t) => {
 });
 
 test("missing configuration names every variable and starts nothing", async () => {
-  const server = fileURLToPath(new URL("../dist/server.js", import.meta.url));
+  const server = fileURLToPath(new URL("../dist/server.mjs", import.meta.url));
   const child = spawn(process.execPath, [server], { env: { PATH: process.env.PATH, PORT: "0", CATALOG_URL: "nonsense" } });
   let output = "";
   child.stdout.on("data", (chunk) => { output += chunk; });

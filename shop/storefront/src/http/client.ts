@@ -10,7 +10,7 @@ export const READ_TIMEOUT_MS = 1500;
 /** A change may take longer, and must not be cut off half way without need. */
 export const WRITE_TIMEOUT_MS = 5000;
 /** A checkout waits for a card network. */
-export const CHECKOUT_TIMEOUT_MS = 25_000;
+export const CHECKOUT_TIMEOUT_MS = 20_000;
 
 /** `x-forwarded-for` comes from the gateway, and lets accounts slow down who guesses passwords, not the whole shop. */
 const FORWARDED = ["traceparent", "tracestate", "x-request-id", "x-isles-deadline", "x-forwarded-for"];

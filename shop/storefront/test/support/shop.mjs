@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Callees } from "./callees.mjs";
 
-const SERVER = fileURLToPath(new URL("../../dist/server.js", import.meta.url));
+const SERVER = fileURLToPath(new URL("../../dist/server.mjs", import.meta.url));
 
 export class Shop {
   logs = [];
