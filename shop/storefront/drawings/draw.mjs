@@ -12,7 +12,7 @@ import { outdoor } from "./outdoor.mjs";
 
 const things = { kitchen, lighting, living, garden, outdoor, bath, desk };
 const OF_CATEGORY = {
-  kitchen: "stovetop-kettle", lighting: "mushroom-table-lamp", living: "ribbed-vase", garden: "watering-can",
+  kitchen: "stovetop-kettle", lighting: "mushroom-table-lamp", living: "three-legged-stool", garden: "watering-can",
   outdoor: "two-person-tent", bath: "amber-soap-bottle", desk: "pencil-pot",
 };
 
