@@ -1,11 +1,15 @@
 //! Shows the way to a state: of the whole app, or of some services.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
-use console::api::{AppStatus, LogEntry};
+use console::api::{AppStatus, ServiceState, ServiceStatus};
 use console::client::{Client, ClientError};
+use control::Paths;
+use model::ServiceName;
 use tokio::time::Instant;
 
 use super::failure::Failure;
@@ -18,6 +22,9 @@ use super::show::{progress, text};
 /// Time between two pictures.
 const FRAME: Duration = Duration::from_millis(100);
 
+/// Enough of a file's end to have its last line.
+const LAST_BYTES: u64 = 2048;
+
 /// The picture of the progress on standard error: redrawn on a terminal, a line for each change elsewhere.
 #[derive(Debug)]
 pub struct Progress {
@@ -25,7 +32,7 @@ pub struct Progress {
     tick: usize,
     live: Option<Live>,
     shown: Option<AppStatus>,
-    hints: HashMap<String, String>,
+    builds: Option<Paths>,
     symbols: Symbols,
 }
 
@@ -35,11 +42,16 @@ impl Progress {
         Self {
             begun: place::now(),
             tick: 0,
-            live: std::io::stderr().is_terminal().then(Live::default),
+            live: terminal::can_redraw(&std::io::stderr()).then(Live::default),
             shown: None,
-            hints: HashMap::new(),
+            builds: None,
             symbols: Symbols::of_locale(),
         }
+    }
+
+    /// Shows beside each step that runs what it wrote last.
+    pub fn with_builds_of(self, paths: Paths) -> Self {
+        Self { builds: Some(paths), ..self }
     }
 
     /// The same, for changes since `status` only.
@@ -57,14 +69,6 @@ impl Progress {
         tokio::time::sleep(FRAME).await;
     }
 
-    /// Remembers the last line that a service wrote, to be shown beside it.
-    pub fn hint(&mut self, entry: &LogEntry) {
-        let line = text::plain(&entry.text);
-        if !line.trim().is_empty() {
-            self.hints.insert(entry.service.clone(), line.trim().to_owned());
-        }
-    }
-
     /// Shows `status`.
     pub fn show(&mut self, status: &AppStatus) -> Result<(), Failure> {
         let Some(live) = &mut self.live else {
@@ -73,7 +77,8 @@ impl Progress {
             return if lines.is_empty() { Ok(()) } else { output::notes(&lines) };
         };
         self.tick += 1;
-        let view = view(self.begun, self.tick, self.symbols, &self.hints);
+        let hints = self.builds.as_ref().map(|paths| hints(status, paths)).unwrap_or_default();
+        let view = view(self.begun, self.tick, self.symbols, &hints);
         Ok(live.draw(&progress::render(status, &view))?)
     }
 
@@ -81,7 +86,8 @@ impl Progress {
     pub fn settle(&mut self, status: &AppStatus) -> Result<(), Failure> {
         let Some(live) = &mut self.live else { return Ok(()) };
         live.clear()?;
-        let view = view(self.begun, self.tick, self.symbols, &self.hints);
+        let hints = HashMap::new();
+        let view = view(self.begun, self.tick, self.symbols, &hints);
         output::notes(&progress::settled(status, &view))
     }
 
@@ -97,6 +103,23 @@ impl Progress {
             None => Ok(()),
         }
     }
+}
+
+/// What the builds that run now wrote last.
+fn hints(status: &AppStatus, paths: &Paths) -> HashMap<String, String> {
+    let running = |s: &&ServiceStatus| matches!(s.state, ServiceState::Building | ServiceState::Preparing);
+    let names = status.services.iter().filter(running).filter_map(|s| ServiceName::new(s.name.as_str()).ok());
+    names.filter_map(|name| Some((name.to_string(), last_line(&paths.build_log(&name))?))).collect()
+}
+
+/// The last line of a file that has something in it.
+fn last_line(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    let mut end = vec![0; usize::try_from(length.min(LAST_BYTES)).ok()?];
+    file.read_exact_at(&mut end, length.saturating_sub(LAST_BYTES)).ok()?;
+    let end = String::from_utf8_lossy(&end);
+    end.lines().map(text::plain).rfind(|line| !line.trim().is_empty())
 }
 
 fn view<'a>(
@@ -153,12 +176,32 @@ pub async fn until(
             },
             () = Progress::frame() => if let Some(status) = &status { progress.show(status)? },
         }
-        match (deadline, &mut status) {
-            (Some(deadline), Some(_)) if Instant::now() >= deadline => {
-                progress.clear()?;
-                return Ok(status.map_or(Seen::Gone, Seen::TimedOut));
-            }
-            _ => {}
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            && let Some(status) = status.take()
+        {
+            progress.clear()?;
+            return Ok(Seen::TimedOut(status));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_build_is_found_at_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("build.log");
+        assert_eq!(last_line(&path), None);
+        for (text, expected) in [
+            (String::new(), None),
+            ("a\nb\n\n".to_owned(), Some("b")),
+            ("\u{1b}[32m   Compiling\u{1b}[0m x".to_owned(), Some("   Compiling x")),
+            ("é".repeat(5_000) + "\nlast\n", Some("last")),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(last_line(&path).as_deref(), expected);
         }
     }
 }

@@ -33,7 +33,7 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
         .filter_map(|name| status.service(name))
         .flat_map(|service| service.replicas.iter().filter_map(|r| r.pid))
         .collect();
-    let mut progress = Progress::since(status);
+    let mut progress = Progress::since(status).with_builds_of(place.paths.clone());
     let begun = place::now();
     for service in &args.services {
         client.restart(service).await?;

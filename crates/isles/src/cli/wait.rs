@@ -26,7 +26,7 @@ pub struct Args {
 pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     let place = Place::find(args.file.or(before))?;
     let client = place.client();
-    let mut progress = Progress::since(place.status().await?);
+    let mut progress = Progress::since(place.status().await?).with_builds_of(place.paths.clone());
     let decided =
         |s: &AppStatus| s.state == AppState::Ready || s.services.iter().any(|s| s.state.is_failure());
     let (status, in_time) = match follow::until(&client, &mut progress, Some(args.timeout), decided).await? {

@@ -22,7 +22,7 @@ pub struct View<'a> {
     pub height: usize,
     /// Signs that the terminal can show.
     pub symbols: Symbols,
-    /// The last line that each service wrote.
+    /// The last line that the build of each service wrote.
     pub hints: &'a HashMap<String, String>,
 }
 
@@ -71,16 +71,13 @@ fn heading(status: &AppStatus, view: &View) -> String {
 fn row(status: &AppStatus, service: &ServiceStatus, name_width: usize, view: &View) -> String {
     let stopping = status.state == AppState::Stopping;
     let state = shown_state(status, service);
-    let symbol = match (stopping, state) {
-        (true, ServiceState::Stopped) => view.symbols.done,
-        (true, _) => view.symbols.busy[view.tick % view.symbols.busy.len()],
-        (false, _) => view.symbols.of(state, view.tick),
+    let ending = stopping && state != ServiceState::Stopped;
+    let (symbol, label): (_, &str) = match (stopping, ending) {
+        (true, true) => (view.symbols.busy[view.tick % view.symbols.busy.len()], "stopping"),
+        (true, false) => (view.symbols.done, "stopped"),
+        (false, _) => (view.symbols.of(state, view.tick), style::state_name(state)),
     };
-    let label = match (stopping, state) {
-        (true, ServiceState::Stopped) => "stopped",
-        (true, _) => "stopping",
-        (false, _) => style::state_name(state),
-    };
+    let paint = |text: &str| if ending { style::busy(text) } else { style::state(state, text) };
     let time = time(status, service, view);
     let head = format!(
         " {symbol} {} {} {}",
@@ -93,9 +90,9 @@ fn row(status: &AppStatus, service: &ServiceStatus, name_width: usize, view: &Vi
     let note = text::truncate(&note, room, view.symbols.ellipsis);
     let painted = format!(
         " {} {} {} {}",
-        style::state(state, symbol),
+        paint(symbol),
         text::pad(&service.name, name_width),
-        style::state(state, &text::pad(label, 12)),
+        paint(&text::pad(label, 12)),
         style::dim(&text::pad(&time, 9)),
     );
     if note.is_empty() { painted.trim_end().to_owned() } else { format!("{painted} {}", style::dim(&note)) }

@@ -17,6 +17,11 @@ pub fn size(stream: &(impl AsFd + IsTerminal)) -> (usize, usize) {
     }
 }
 
+/// Whether lines that were written can be written over.
+pub fn can_redraw(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// Lines at the end of standard error that are drawn over each time.
 #[derive(Debug, Default)]
 pub struct Live {

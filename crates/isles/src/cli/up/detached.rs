@@ -20,7 +20,7 @@ const TAIL: usize = 20;
 
 /// Starts the process that stays, and shows how far it is until nothing more is to be waited for.
 pub async fn start(place: &Place, build: bool) -> Result<(), Failure> {
-    let mut progress = Progress::new();
+    let mut progress = Progress::new().with_builds_of(place.paths.clone());
     let mut child = spawn(place, build)
         .map_err(|e| Failure::failed(format!("the control plane cannot be started: {e}")))?;
     until_it_listens(place, &mut child).await?;

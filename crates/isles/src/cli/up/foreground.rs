@@ -24,7 +24,7 @@ const KEPT: usize = 200;
 /// Runs the app until it is asked to end.
 pub async fn run(place: &Place, parsed: manifest::Parsed, build: bool) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new().with_builds_of(place.paths.clone());
     let running = super::start(place, parsed, build).await?;
     let mut session = Session::new(running.platform.as_ref());
     let told = match session.bring_up(&mut signals, &mut progress).await {
@@ -96,7 +96,7 @@ impl Session {
             }
             tokio::select! {
                 changed = self.status.changed() => if changed.is_err() { return Ok(Next::Stop) },
-                entry = self.logs.recv() => self.keep(entry, progress),
+                entry = self.logs.recv() => self.keep(entry),
                 () = Progress::frame() => {}
                 () = signals.next() => {
                     progress.clear()?;
@@ -106,14 +106,9 @@ impl Session {
         }
     }
 
-    fn keep(&mut self, entry: Result<Arc<LogEntry>, RecvError>, progress: &mut Progress) {
+    fn keep(&mut self, entry: Result<Arc<LogEntry>, RecvError>) {
         match entry {
-            Ok(entry) => {
-                progress.hint(&entry);
-                if entry.replica.is_some() {
-                    self.early.push_back(LogItem::Entry(entry.as_ref().clone()));
-                }
-            }
+            Ok(entry) => self.early.push_back(LogItem::Entry(entry.as_ref().clone())),
             Err(RecvError::Lagged(dropped)) => self.early.push_back(LogItem::Dropped { dropped }),
             Err(RecvError::Closed) => {}
         }
