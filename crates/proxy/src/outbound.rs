@@ -43,6 +43,8 @@ pub(crate) fn dress(
     let trust = if matches!(way.caller, Caller::Client) { Trust::Outside } else { Trust::Inside };
     let upgrade = headers::clean(request.headers_mut(), version, trust);
     let fields = request.headers_mut();
+    // Room for all that is set on the way, at once.
+    fields.reserve(10);
     match way.caller {
         Caller::Client => {
             headers::set_origin(fields, &peer.address);

@@ -289,3 +289,35 @@ async fn tcp_edges_pass_bytes_and_try_another_replica() {
     let stats = plane.stats().await;
     assert_eq!((stats.listeners[0].requests, stats.listeners[0].failures), (8, 0));
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_request_along() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut plane, address) = edge_to(&[listener.local_addr().unwrap()]).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let (mut replica, _) = listener.accept().await.unwrap();
+    read_head(&mut replica).await;
+    assert_eq!(plane.stats().await.endpoints[0].in_flight, 1);
+    drop(client);
+    let mut rest = Vec::new();
+    assert_eq!(replica.read_to_end(&mut rest).await.unwrap(), 0, "the replica's connection is closed");
+    until("nothing is in flight", async || (plane.stats().await.endpoints[0].in_flight == 0).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn endpoints_that_left_are_counted_while_they_have_requests() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut plane, address) = edge_to(&[listener.local_addr().unwrap()]).await;
+    let waiting = tokio::spawn(async move { get(address, "/").await });
+    let (mut replica, _) = listener.accept().await.unwrap();
+    read_head(&mut replica).await;
+    let emptied = Table::new().version(2).edge(address, "web", "s").upstream("s", Protocol::Http, &[]);
+    plane.apply(&emptied.0).await;
+    let stats = plane.stats().await;
+    assert_eq!((stats.endpoints[0].in_flight, stats.endpoints[0].routed), (1, false));
+    replica.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlast").await.unwrap();
+    assert_eq!(waiting.await.unwrap(), (200, "last".to_owned()));
+    until("it is forgotten", async || plane.stats().await.endpoints.is_empty().then_some(())).await;
+}
