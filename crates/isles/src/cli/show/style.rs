@@ -5,7 +5,7 @@ use anstyle::{Ansi256Color, AnsiColor, Color, Style};
 use console::api::ServiceState;
 
 /// Colours for services, in the middle between black and white, so that they are read on both.
-const SERVICES: [u8; 10] = [32, 133, 64, 166, 36, 161, 99, 136, 68, 101];
+const SERVICES: [u8; 10] = [31, 133, 64, 130, 63, 29, 161, 97, 28, 131];
 
 fn painted(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
@@ -153,6 +153,32 @@ impl Symbols {
             ServiceState::Building | ServiceState::Preparing | ServiceState::Starting => {
                 self.busy[tick % self.busy.len()]
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance of a colour of the 6x6x6 cube, as WCAG 2 defines it.
+    fn luminance(index: u8) -> f64 {
+        let level = |n: u8| if n == 0 { 0.0 } else { (55.0 + 40.0 * f64::from(n)) / 255.0 };
+        let linear = |v: f64| if v <= 0.03928 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) };
+        let cube = index - 16;
+        let [r, g, b] = [cube / 36, cube / 6 % 6, cube % 6].map(|n| linear(level(n)));
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+
+    #[test]
+    fn service_colours_are_read_on_black_and_on_white() {
+        for index in SERVICES {
+            let l = luminance(index);
+            let (on_white, on_black) = (1.05 / (l + 0.05), (l + 0.05) / 0.05);
+            assert!(
+                on_white > 4.0 && on_black > 4.0,
+                "{index}: {on_white:.1} on white, {on_black:.1} on black"
+            );
         }
     }
 }
