@@ -166,7 +166,10 @@ impl Source {
         let Some(file) = &self.file else { return };
         let Ok(bytes) = serde_json::to_vec(set) else { return };
         let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
-        let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, file));
+        let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let written = folder
+            .and_then(|()| std::fs::write(&temporary, bytes))
+            .and_then(|()| std::fs::rename(&temporary, file));
         if let Err(error) = written {
             tracing::warn!(cause = %error, "the signing keys cannot be remembered on disk");
         }

@@ -98,7 +98,7 @@ impl Db {
     }
 
     /// Begins a transaction that will write. It is rolled back unless [`Tx::commit`] is called.
-    /// Never begin a second one while holding the first: on SQLite it would wait for itself.
+    /// Never begin one while holding another, or a connection of the pool: on SQLite it could wait for itself.
     ///
     /// # Errors
     /// The database cannot be reached, or the writers' queue did not move within [`BUSY_TIMEOUT`].
