@@ -1,1 +1,76 @@
-//! Placeholder while the workspace is laid out.
+//! The whole shop, run by the real `isles` from its own manifest, for tests.
+//!
+//! State is in a temporary folder, ports are free ones; the programs are those that were built with the tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use shop_load::audit::{Verdict, audit_within};
+use shop_load::client::Shop;
+use testkit::App;
+
+const ADMIN: &str = "admin@shop.example";
+const PASSWORD: &str = "a password for the tests";
+const RUST_SERVICES: [&str; 5] = ["accounts", "catalog", "inventory", "payments", "orders"];
+/// How long what was cut off by a fault may take to be finished before the audit counts it.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// A running shop.
+pub struct RunningShop {
+    /// The app.
+    pub app: App,
+    /// What its customers speak to.
+    pub shop: Shop,
+}
+
+impl RunningShop {
+    /// Starts the shop and waits until every service is ready.
+    pub fn start() -> Self {
+        let env = [("SHOP_ADMIN_EMAIL", ADMIN), ("SHOP_ADMIN_PASSWORD", PASSWORD)];
+        let app = App::of_manifest(&manifest(), &env);
+        app.up();
+        let shop = Shop::at(&format!("http://{}", app.gateway())).unwrap();
+        Self { app, shop }
+    }
+
+    /// Reads the books as the admin, and fails when something does not add up.
+    pub async fn audit(&self) -> Verdict {
+        let verdict = audit_within(&self.shop, ADMIN, PASSWORD, SETTLE).await.unwrap();
+        assert!(verdict.is_clean(), "{:#?}", verdict.violations);
+        verdict
+    }
+}
+
+/// The shop's folder.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The shop's own manifest, to be read from another folder, with the programs that were built with this test.
+fn manifest() -> String {
+    let text = std::fs::read_to_string(folder().join("isles.toml")).unwrap();
+    let programs = testkit::binary("isles").parent().unwrap().to_owned();
+    for service in RUST_SERVICES {
+        testkit::binary(&format!("shop-{service}"));
+    }
+    let mut manifest = String::new();
+    for line in text.lines() {
+        // Cargo has built them, and a second cargo would only wait for the first.
+        if line.starts_with("build") && line.contains("cargo") {
+            continue;
+        }
+        manifest.push_str(&line.replace("../../target/release", programs.to_str().unwrap()));
+        manifest.push('\n');
+        let section = line.strip_prefix("[services.").and_then(|s| s.strip_suffix(']'));
+        if let Some(service) = section.filter(|s| !s.contains('.')) {
+            manifest.push_str(&format!("dir = \"{}\"\n", folder().join(service).display()));
+        }
+    }
+    manifest
+}
