@@ -1,5 +1,7 @@
 //! Any operations in any order keep the books: the store against a model that knows only the rules.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,14 @@
 //! What orders, customers and administrators see, over real HTTP.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use service_kit::clock::new_id;
-use service_kit::testing::{documented_operations, served_operations};
+use service_kit::config::Config;
+use service_kit::testing::{Running, documented_operations, served_operations};
 use support::{Database, Service, answer, eventually, on_each_database, reserve_body, settings};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -316,6 +319,23 @@ async fn a_second_start_seeds_nothing_twice() {
         shop.check_books().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_shop_has_its_first_stock() {
+    let folder = tempfile::tempdir().unwrap();
+    let vars = [
+        ("PORT", "0".to_owned()),
+        ("ISLES_DATA", folder.path().display().to_string()),
+        ("ACCOUNTS_URL", "http://127.0.0.1:9".to_owned()),
+    ];
+    let config = Config::from_vars("inventory", vars.map(|(name, value)| (name.to_owned(), value))).unwrap();
+    let running = Running::start(shop_inventory::app::build(config).await.unwrap()).await.unwrap();
+    let url = running.url("/api/inventory/stock?limit=100");
+    let page: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let items = page["items"].as_array().unwrap();
+    assert!(items.len() >= 40, "{} SKUs", items.len());
+    assert!(items.iter().any(|item| item["available"].as_i64().unwrap() > 0));
 }
 
 #[tokio::test]

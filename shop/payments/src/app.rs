@@ -47,8 +47,7 @@ impl Settings {
                 first_pause: Duration::from_millis(positive(config, "WEBHOOK_RETRY_MS", 1000)?),
             }),
             (Some(_), None) => {
-                let hint =
-                    "WEBHOOK_URL is set, and webhooks are signed: choose a secret of at least 32 characters";
+                let hint = "WEBHOOK_URL is set, and webhooks are signed: set a long random secret";
                 return Err(StartError::Missing { name: "WEBHOOK_SECRET".to_owned(), hint });
             }
         };

@@ -40,11 +40,18 @@ pub struct Done {
 }
 
 enum Started {
-    Done(Done),
+    /// Nobody has to be asked any more.
+    Done(Box<Done>),
     /// Ask this.
     Ask(Attempt),
     /// Something else is under way and has to be settled first.
     Blocked(Attempt),
+}
+
+impl Started {
+    fn done(payment: Payment, attempt: Option<Attempt>) -> Self {
+        Self::Done(Box::new(Done { payment, attempt }))
+    }
 }
 
 impl Cashier {
@@ -67,7 +74,7 @@ impl Cashier {
     pub async fn carry_out(&self, id: &str, wish: &Wish, request: Option<&str>) -> Result<Done, Problem> {
         for _ in 0..PATIENCE {
             match self.start(id, wish, request).await? {
-                Started::Done(done) => return Ok(done),
+                Started::Done(done) => return Ok(*done),
                 Started::Ask(attempt) => return self.ask(&attempt).await,
                 Started::Blocked(other) => drop(self.ask(&other).await?),
             }
@@ -82,43 +89,48 @@ impl Cashier {
                 None => Ok(Started::Ask(attempt)),
                 Some(_) => {
                     let payment = store::find(&mut tx, id).await?.ok_or_else(no_payment)?;
-                    Ok(Started::Done(Done { payment, attempt: Some(attempt) }))
+                    Ok(Started::done(payment, Some(attempt)))
                 }
             };
         }
+        // Each round that does not return has seen somebody else's change, and decides again over it.
         loop {
             let payment = store::find(&mut tx, id).await?.ok_or_else(no_payment)?;
-            let now = now_ms();
-            let (changed, attempt) = match intent::begin(&payment, wish, request, now) {
-                Ok(begun) => begun,
+            match intent::begin(&payment, wish, request, now_ms()) {
+                Ok((changed, None)) if changed.state == payment.state => {
+                    return Ok(Started::done(payment, None));
+                }
+                Ok((changed, attempt)) => {
+                    if store::replace(&mut tx, &payment, &changed).await? {
+                        return self.begun(tx, changed, attempt).await;
+                    }
+                }
                 Err(Refusal::Conflict(State::Processing(_))) => {
-                    let open = store::open_attempt(&mut tx, id).await?;
-                    let open = open.ok_or_else(|| Problem::internal("a payment is processing no attempt"))?;
-                    return Ok(Started::Blocked(open));
+                    if let Some(open) = store::open_attempt(&mut tx, id).await? {
+                        return Ok(Started::Blocked(open));
+                    }
                 }
                 Err(refusal) => return Err(refused(refusal, &payment.currency)),
-            };
-            if attempt.is_none() && changed.state == payment.state {
-                return Ok(Started::Done(Done { payment, attempt }));
-            }
-            // Changed by somebody else since it was read: read again, and decide again.
-            if !store::replace(&mut tx, &payment, &changed).await? {
-                continue;
-            }
-            match attempt {
-                Some(attempt) => {
-                    store::add_attempt(&mut tx, &attempt, now.saturating_add(OWN_MS)).await?;
-                    tx.commit().await?;
-                    return Ok(Started::Ask(attempt));
-                }
-                None => {
-                    self.announce(&mut tx, "payment.canceled", &changed).await?;
-                    tx.commit().await?;
-                    self.wake_webhooks();
-                    return Ok(Started::Done(Done { payment: changed, attempt: None }));
-                }
             }
         }
+    }
+
+    /// The payment's row is changed: writes down what goes with it.
+    async fn begun(
+        &self,
+        mut tx: Tx,
+        changed: Payment,
+        attempt: Option<Attempt>,
+    ) -> Result<Started, Problem> {
+        if let Some(attempt) = attempt {
+            store::add_attempt(&mut tx, &attempt, attempt.created_at.saturating_add(OWN_MS)).await?;
+            tx.commit().await?;
+            return Ok(Started::Ask(attempt));
+        }
+        self.announce(&mut tx, "payment.canceled", &changed).await?;
+        tx.commit().await?;
+        self.wake_webhooks();
+        Ok(Started::done(changed, None))
     }
 
     async fn started_before(&self, tx: &mut Tx, request: Option<&str>) -> Result<Option<Attempt>, Problem> {
@@ -146,18 +158,21 @@ impl Cashier {
         let mut tx = self.db.begin_write().await?;
         loop {
             let now = now_ms();
-            let payment = store::find(&mut tx, &attempt.payment_id).await?.ok_or_else(no_payment)?;
+            // The attempt first: a payment that is read after it is at least as new.
             let known = store::attempt(&mut tx, &attempt.id).await?;
+            let payment = store::find(&mut tx, &attempt.payment_id).await?.ok_or_else(no_payment)?;
             if let Some(known) = known.filter(|known| known.result.is_some()) {
                 return Ok(Done { payment, attempt: Some(known) });
             }
             let Some(settled) = intent::settle(&payment, attempt, answer, self.lifetime_ms, now) else {
-                return self.leave_open(tx, attempt, answer).await;
+                match store::attempt(&mut tx, &attempt.id).await? {
+                    Some(known) if known.result.is_some() => continue,
+                    _ => return self.leave_open(tx, attempt, answer).await,
+                }
             };
-            if !store::replace(&mut tx, &payment, &settled.payment).await? {
-                continue;
+            if store::replace(&mut tx, &payment, &settled.payment).await? {
+                return self.finish(tx, attempt, settled, now).await;
             }
-            return self.finish(tx, attempt, settled, now).await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! What orders, customers and administrators see, over real HTTP.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use service_kit::clock::new_id;
+use service_kit::config::Config;
 use service_kit::testing::{documented_operations, served_operations};
 use shop_payments::Cashier;
 use support::{
@@ -388,6 +391,30 @@ async fn bad_input_is_told_by_field_and_is_never_a_500() {
     )
     .await;
     assert_eq!((status, &missing["code"]), (400, &json!("missing_idempotency_key")));
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_told_at_the_start() {
+    let database = Database::sqlite();
+    let refused = [
+        (vec![("PAYMENTS_PROVIDER", "stripe")], "STRIPE_SECRET_KEY is not set"),
+        (
+            vec![("PAYMENTS_PROVIDER", "paypal")],
+            "PAYMENTS_PROVIDER cannot be used: it must be test or stripe",
+        ),
+        (vec![("WEBHOOK_URL", "http://127.0.0.1:9/")], "WEBHOOK_SECRET is not set"),
+        (
+            vec![("AUTHORIZATION_TTL_SECONDS", "0")],
+            "AUTHORIZATION_TTL_SECONDS cannot be used: it must be at least 1",
+        ),
+    ];
+    for (vars, expected) in refused {
+        let always = [("PORT", "0"), ("DATABASE_URL", &database.url), ("ACCOUNTS_URL", "http://127.0.0.1:9")];
+        let vars = always.into_iter().chain(vars).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Config::from_vars("payments", vars).unwrap();
+        let error = shop_payments::app::build(config).await.err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.starts_with(expected)), "{error:?}, not {expected}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The process dies between the provider's charge and its recording: the charge is neither lost nor made again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::process::Stdio;

@@ -1,5 +1,7 @@
 //! Many at once: nothing is charged twice, and nothing is given back that was not taken.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The real provider, against a small server that speaks Stripe's HTTP API by script and notes what it is asked.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::collections::{BTreeMap, VecDeque};
