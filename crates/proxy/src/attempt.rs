@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hyper::Response;
 use hyper::body::Incoming;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::balance;
 use crate::fault::{Code, Fault};
@@ -177,13 +177,13 @@ async fn once(
     request: &mut Outbound,
     may_resend: bool,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
-    let exchange = async {
-        match request.speech() {
-            Speech::Http1 => once_h1(worker, way, flight, request, may_resend).await,
-            Speech::Http2 => once_h2(worker, way, flight, request, may_resend).await,
+    match request.speech() {
+        Speech::Http1 => once_h1(worker, way, flight, request, may_resend).await,
+        Speech::Http2 => {
+            let exchange = once_h2(worker, way, flight, request, may_resend);
+            timeout_at(way.deadline.into(), exchange).await.unwrap_or(Err(Failure::Late))
         }
-    };
-    timeout_at(way.deadline.into(), exchange).await.unwrap_or(Err(Failure::Late))
+    }
 }
 
 async fn once_h1(
@@ -195,13 +195,17 @@ async fn once_h1(
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let pool = worker.pools.of(flight.endpoint());
     loop {
-        let (mut sender, fresh) = match pool.take() {
-            Some(sender) => (sender, false),
+        let (mut connection, fresh) = match pool.take() {
+            Some(connection) => (connection, false),
             None => (in_time(way, pool.connect(flight.endpoint())).await?, true),
         };
         let message = request.message(flight.endpoint(), way.deadline, may_resend);
-        match sender.try_send_request(message).await {
-            Ok(response) => return Ok((response, Lease::h1(sender, pool))),
+        let sent = connection.sender.try_send_request(message);
+        let Some(answered) = connection.alarm.limit(way.deadline.into(), sent).await else {
+            return Err(Failure::Late);
+        };
+        match answered {
+            Ok(response) => return Ok((response, Lease::h1(connection, pool))),
             Err(mut refused) => match refused.take_message() {
                 // Nothing was sent: a connection from the pool had grown stale, which is nobody's failure.
                 Some(message) => {
@@ -244,8 +248,10 @@ async fn once_h2(
 }
 
 async fn in_time<T>(way: &Way, connecting: impl Future<Output = io::Result<T>>) -> Result<T, Failure> {
-    match timeout(way.lane().timeouts.connect, connecting).await {
+    let limit = Instant::now() + way.lane().timeouts.connect;
+    match timeout_at(limit.min(way.deadline).into(), connecting).await {
         Ok(connected) => connected.map_err(Failure::Unreachable),
+        Err(_) if way.deadline < limit => Err(Failure::Late),
         Err(_) => Err(Failure::UnreachableInTime),
     }
 }

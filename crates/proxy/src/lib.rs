@@ -18,6 +18,7 @@
 //! - Bodies are streamed; at most 64 KiB of a request's body are remembered.
 //! - No supervision, no health checks, no policy: those are the control plane's.
 
+mod alarm;
 mod attempt;
 mod balance;
 mod body;

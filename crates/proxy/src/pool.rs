@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tracing::debug;
 
+use crate::alarm::Alarm;
 use crate::body::Outgoing;
 use crate::table::{Endpoint, Table};
 
@@ -48,8 +49,16 @@ impl fmt::Debug for Pool {
 }
 
 struct Idle {
-    sender: http1::SendRequest<Outgoing>,
+    connection: Single,
     since: Instant,
+}
+
+/// An HTTP/1.1 connection: one request at a time.
+#[derive(Debug)]
+pub(crate) struct Single {
+    pub sender: http1::SendRequest<Outgoing>,
+    /// For the time limits of its requests.
+    pub alarm: Alarm,
 }
 
 /// An HTTP/2 connection that many requests share.
@@ -102,7 +111,9 @@ impl Pools {
     /// Closes connections that have been idle for long.
     pub(crate) fn sweep(&self) {
         for pool in self.by_endpoint.borrow().values() {
-            pool.idle.borrow_mut().retain(|idle| idle.since.elapsed() < IDLE && !idle.sender.is_closed());
+            pool.idle
+                .borrow_mut()
+                .retain(|idle| idle.since.elapsed() < IDLE && !idle.connection.sender.is_closed());
             pool.multiplexed.borrow_mut().retain(|shared| {
                 let used = Rc::strong_count(shared) > 1 || shared.last_used.get().elapsed() < IDLE * 8;
                 used && !shared.sender.is_closed()
@@ -113,16 +124,16 @@ impl Pools {
 
 impl Pool {
     /// An unused HTTP/1.1 connection, the one used last first: the others get a chance to grow old.
-    pub(crate) fn take(&self) -> Option<http1::SendRequest<Outgoing>> {
+    pub(crate) fn take(&self) -> Option<Single> {
         let mut idle = self.idle.borrow_mut();
         let mut at = idle.len();
         while at > 0 {
             at -= 1;
             let candidate = &idle[at];
-            if candidate.sender.is_closed() || candidate.since.elapsed() >= IDLE {
+            if candidate.connection.sender.is_closed() || candidate.since.elapsed() >= IDLE {
                 idle.swap_remove(at);
-            } else if candidate.sender.is_ready() {
-                return Some(idle.remove(at).sender);
+            } else if candidate.connection.sender.is_ready() {
+                return Some(idle.remove(at).connection);
             }
             // Neither: it has yet to notice that its last response is over.
         }
@@ -130,19 +141,19 @@ impl Pool {
     }
 
     /// Gives a connection back after its response has ended.
-    pub(crate) fn put(&self, sender: http1::SendRequest<Outgoing>) {
+    pub(crate) fn put(&self, connection: Single) {
         let mut idle = self.idle.borrow_mut();
-        if self.closed.get() || sender.is_closed() || idle.len() >= IDLE_MOST {
+        if self.closed.get() || connection.sender.is_closed() || idle.len() >= IDLE_MOST {
             return;
         }
-        idle.push(Idle { sender, since: Instant::now() });
+        idle.push(Idle { connection, since: Instant::now() });
         if idle.len() == 1 {
             self.filled.notify_one();
         }
     }
 
     /// Opens an HTTP/1.1 connection.
-    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> io::Result<http1::SendRequest<Outgoing>> {
+    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> io::Result<Single> {
         let stream = dial(endpoint).await?;
         let (sender, connection) =
             http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
@@ -151,7 +162,7 @@ impl Pool {
                 debug!(%error, "a connection to a replica ended");
             }
         });
-        Ok(sender)
+        Ok(Single { sender, alarm: Alarm::default() })
     }
 
     /// An HTTP/2 connection with room for one more request; opens one if there is none. The flag says that it is new.

@@ -11,14 +11,12 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use serde::Serialize;
 
 use crate::attempt::Flight;
-use crate::body::Outgoing;
 use crate::fault::Fault;
 use crate::headers;
-use crate::pool::{Multiplexed, Pool};
+use crate::pool::{Multiplexed, Pool, Single};
 use crate::wire::Busy;
 
 /// The body of an answer, and what has to be kept until it has been passed on.
@@ -44,13 +42,13 @@ struct Passed {
 
 /// The connection that an answer comes from.
 pub(crate) enum Lease {
-    H1 { sender: Option<http1::SendRequest<Outgoing>>, pool: Rc<Pool> },
+    H1 { connection: Option<Single>, pool: Rc<Pool> },
     H2 { _shared: Rc<Multiplexed> },
 }
 
 impl Lease {
-    pub(crate) fn h1(sender: http1::SendRequest<Outgoing>, pool: Rc<Pool>) -> Self {
-        Self::H1 { sender: Some(sender), pool }
+    pub(crate) fn h1(connection: Single, pool: Rc<Pool>) -> Self {
+        Self::H1 { connection: Some(connection), pool }
     }
 
     pub(crate) fn h2(shared: Rc<Multiplexed>) -> Self {
@@ -58,10 +56,10 @@ impl Lease {
     }
 
     fn give_back(&mut self) {
-        if let Self::H1 { sender, pool } = self
-            && let Some(sender) = sender.take()
+        if let Self::H1 { connection, pool } = self
+            && let Some(connection) = connection.take()
         {
-            pool.put(sender);
+            pool.put(connection);
         }
     }
 }

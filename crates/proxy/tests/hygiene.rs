@@ -13,7 +13,7 @@ fn field<'a>(mirrored: &'a str, name: &str) -> Option<&'a str> {
 
 const CLAIMS: &[(&str, &str)] = &[
     ("x-isles-caller", "admin"),
-    ("x-isles-deadline", "1"),
+    ("x-isles-deadline", "3000"),
     ("x-isles-anything", "1"),
     ("x-forwarded-for", "6.6.6.6"),
     ("x-forwarded-host", "evil.example"),
