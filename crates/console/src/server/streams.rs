@@ -118,6 +118,9 @@ impl Logs {
 }
 
 /// The past lines that may still come again as live ones, and how often each was there.
+///
+/// Lines carry no number, so two that are equal in everything, millisecond included, cannot be told apart: when one of
+/// them falls before the seam between past and present and the other after it, they are sent as one.
 struct Sent {
     entries: HashMap<LogEntry, usize>,
     newest: u64,
