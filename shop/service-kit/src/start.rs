@@ -10,6 +10,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use axum::{Extension, Router};
 use http::StatusCode;
 use serde_json::json;
@@ -116,6 +117,10 @@ impl App {
             background.spawn(work(end_background.clone()).instrument(span));
         }
         let drained = stop.clone();
+        // Small answers go out at once instead of waiting for the client's acknowledgement of the one before.
+        let listener = listener.tap_io(|connection| {
+            let _ = connection.set_nodelay(true);
+        });
         let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         let give_up = async move {
             drained.cancelled().await;

@@ -69,8 +69,12 @@ impl Db {
     async fn connect_sqlite(url: &str) -> Result<Self, DbError> {
         let options = options(&sqlite_url(url)?)?;
         use_wal(&options).await.map_err(DbError::Connect)?;
-        let pool = AnyPoolOptions::new().max_connections(8).acquire_timeout(BUSY_TIMEOUT).after_connect(
-            |conn, _| {
+        // A file does not go away between two requests as a server can, so connections are not tested before each use.
+        let pool = AnyPoolOptions::new()
+            .test_before_acquire(false)
+            .max_connections(8)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .after_connect(|conn, _| {
                 Box::pin(async move {
                     sqlx::raw_sql(
                         "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;",
@@ -79,8 +83,7 @@ impl Db {
                     .await?;
                     Ok(())
                 })
-            },
-        );
+            });
         let pool = pool.connect_with(options).await.map_err(DbError::Connect)?;
         Ok(Self { pool, engine: Engine::Sqlite, writers: Arc::new(Semaphore::new(1)) })
     }

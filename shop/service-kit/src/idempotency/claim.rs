@@ -33,16 +33,16 @@ pub struct Claim {
     ended: bool,
 }
 
-pub(super) async fn begin(db: &Db, scope: Scope) -> Result<Begun, Problem> {
+pub(super) async fn begin(db: &Db, scope: Scope, lease: Duration) -> Result<Begun, Problem> {
     let owner = new_id();
     let mut tx = db.begin_write().await?;
-    let taken_over = match claim_in(&mut tx, &scope, &owner).await? {
+    let taken_over = match claim_in(&mut tx, &scope, &owner, lease).await? {
         Claimed::Replay(reply) => return Ok(Begun::Replay(reply)),
         Claimed::New => false,
         Claimed::TakenOver => true,
     };
     tx.commit().await?;
-    let renewal = tokio::spawn(keep_renewing(db.clone(), scope.clone(), owner.clone())).abort_handle();
+    let renewal = tokio::spawn(keep_renewing(db.clone(), scope.clone(), owner.clone(), lease)).abort_handle();
     Ok(Begun::Claimed(Claim { db: db.clone(), scope, owner, taken_over, renewal, ended: false }))
 }
 
@@ -52,29 +52,29 @@ enum Claimed {
     TakenOver,
 }
 
-async fn claim_in(tx: &mut Tx, scope: &Scope, owner: &str) -> Result<Claimed, Problem> {
+async fn claim_in(tx: &mut Tx, scope: &Scope, owner: &str, lease: Duration) -> Result<Claimed, Problem> {
     let now = now_ms();
-    if store::insert(tx, scope, owner, now, lease_end()).await? {
+    if store::insert(tx, scope, owner, now, lease_end(lease)).await? {
         return Ok(Claimed::New);
     }
     let stored = store::find(tx, scope).await?;
     match stored.map(|stored| stored.judge(scope, now)).transpose()? {
         Some(Verdict::Replay(reply)) => Ok(Claimed::Replay(reply)),
         Some(Verdict::Abandoned) | None => {
-            store::replace(tx, scope, owner, now, lease_end()).await?;
+            store::replace(tx, scope, owner, now, lease_end(lease)).await?;
             Ok(Claimed::TakenOver)
         }
     }
 }
 
-fn lease_end() -> i64 {
-    now_ms() + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX / 2)
+fn lease_end(lease: Duration) -> i64 {
+    now_ms() + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
-async fn keep_renewing(db: Db, scope: Scope, owner: String) {
+async fn keep_renewing(db: Db, scope: Scope, owner: String, lease: Duration) {
     loop {
-        tokio::time::sleep(LEASE / 4).await;
-        match store::renew(&db, &scope, &owner, lease_end()).await {
+        tokio::time::sleep(lease / 4).await;
+        match store::renew(&db, &scope, &owner, lease_end(lease)).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => tracing::warn!(cause = %error, "an idempotency claim could not be renewed"),
@@ -147,5 +147,50 @@ impl Drop for Claim {
                 tracing::warn!(cause = %error, "an idempotency claim stays until its lease runs out");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::idempotency::MIGRATION;
+
+    #[tokio::test]
+    async fn a_claim_holds_while_its_process_lives_and_ends_some_time_after_it_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let db =
+            Db::open(&format!("sqlite://{}/test.db", folder.path().display()), &[MIGRATION]).await.unwrap();
+        let lease = Duration::from_millis(300);
+        let text = str::to_owned;
+        let scope =
+            Scope { caller: text("c"), route: text("POST /x"), key: text("k"), fingerprint: text("f") };
+        let Begun::Claimed(claim) = begin(&db, scope.clone(), lease).await.unwrap() else {
+            panic!("it is new")
+        };
+        assert!(!claim.taken_over());
+        let began = Instant::now();
+        while began.elapsed() < lease * 4 {
+            assert_eq!(begin(&db, scope.clone(), lease).await.unwrap_err().code(), "request_in_flight");
+            tokio::time::sleep(lease / 10).await;
+        }
+        // The process dies: nothing renews the claim, and nothing gives it up.
+        claim.renewal.abort();
+        std::mem::forget(claim);
+        let died = Instant::now();
+        let next = loop {
+            match begin(&db, scope.clone(), lease).await {
+                Ok(Begun::Claimed(claim)) => break claim,
+                Ok(Begun::Replay(_)) => panic!("nothing was stored"),
+                Err(problem) => assert_eq!(problem.code(), "request_in_flight"),
+            }
+            assert!(died.elapsed() < Duration::from_secs(10));
+            tokio::time::sleep(lease / 10).await;
+        };
+        assert!(next.taken_over());
+        next.give_up().await;
+        let Begun::Claimed(free) = begin(&db, scope, lease).await.unwrap() else { panic!("it was given up") };
+        assert!(!free.taken_over());
     }
 }

@@ -158,7 +158,8 @@ impl Idempotency {
     }
 
     /// Opens the transaction in which this key's work is done for the first time, or finds the answer that it had.
-    /// `caller` is the customer's id or the calling service's name; `payload` is what was asked for.
+    /// `caller` is the customer's id or the calling service's name; `payload` is what was asked for. The transaction holds
+    /// off other writers, so do nothing in it but database work: for calls to other services there is [`Self::begin`].
     ///
     /// ```
     /// # use service_kit::{db::Db, idempotency::{Idempotency, Once, Reply}, problem::Problem};
@@ -187,7 +188,7 @@ impl Idempotency {
     /// # Errors
     /// 422 `idempotency_key_reused`, 409 `request_in_flight`, or a database failure.
     pub async fn begin(&self, db: &Db, caller: &str, payload: &impl Serialize) -> Result<Begun, Problem> {
-        claim::begin(db, self.scope(caller, payload)?).await
+        claim::begin(db, self.scope(caller, payload)?, LEASE).await
     }
 
     fn scope(&self, caller: &str, payload: &impl Serialize) -> Result<Scope, Problem> {
