@@ -86,6 +86,7 @@ impl Cashier {
         let mut tx = self.db.begin_write().await?;
         if let Some(attempt) = self.started_before(&mut tx, request).await? {
             return match attempt.result {
+                _ if !wish.led_to(&attempt) => Err(Problem::idempotency_key_reused()),
                 None => Ok(Started::Ask(attempt)),
                 Some(_) => {
                     let payment = store::find(&mut tx, id).await?.ok_or_else(no_payment)?;

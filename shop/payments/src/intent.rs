@@ -122,6 +122,18 @@ impl Wish {
             Self::Refund { .. } => Event::Refund,
         }
     }
+
+    /// Whether this is the very wish that led to `attempt`, as far as it says anything of its own.
+    #[must_use]
+    pub fn led_to(&self, attempt: &Attempt) -> bool {
+        match self {
+            Self::Confirm { payment_method: Some(method) } => attempt.payment_method.as_ref() == Some(method),
+            Self::Capture { amount: Some(amount) } | Self::Refund { amount: Some(amount), .. } => {
+                attempt.amount == *amount
+            }
+            _ => true,
+        }
+    }
 }
 
 /// Why a wish cannot be followed.

@@ -56,7 +56,14 @@ impl Shared {
         let event = wish.event();
         let request = format!("{caller}/{id}/{event:?}/{}", idempotency.key());
         let done = self.cashier.carry_out(id, wish, Some(&request)).await;
-        claim.finish_alone(done.and_then(|done| reply(wish, &done))).await
+        match done {
+            // An attempt of another payload has this key: its answer must stay free for the call that made it.
+            Err(reused) if reused.code() == Problem::idempotency_key_reused().code() => {
+                claim.give_up().await;
+                Err(reused)
+            }
+            done => claim.finish_alone(done.and_then(|done| reply(wish, &done))).await,
+        }
     }
 
     async fn refund(

@@ -173,6 +173,8 @@ async fn an_unknown_result_is_asked_again_with_the_same_key() {
     let (status, unknown) = stage.shop.post_with_key(&path, &key, body.clone()).await;
     assert_eq!((status, &unknown["code"]), (503, &json!("unavailable")));
     assert_eq!(stage.shop.status(&id).await, "processing");
+    let other = stage.shop.post_with_key(&path, &key, json!({ "payment_method": "pm_2def" })).await;
+    assert_eq!((other.0, &other.1["code"]), (422, &json!("idempotency_key_reused")));
     // Then Stripe fails, and then it answers: whoever asks, the resolver or the repeated call.
     stage.will_answer("POST /v1/payment_intents", 200, intent("requires_payment_method"));
     stage.will_answer(
