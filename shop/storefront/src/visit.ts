@@ -2,7 +2,7 @@
 
 import type { Context } from "hono";
 import type { Callee, Config } from "./config.ts";
-import { Client } from "./http/client.ts";
+import { Client, READ_TIMEOUT_MS } from "./http/client.ts";
 import { isDown, type Reply } from "./http/reply.ts";
 import { Accounts } from "./services/accounts.ts";
 import { type Category, Catalog } from "./services/catalog.ts";
@@ -13,6 +13,8 @@ import { Recommendations } from "./services/recommendations.ts";
 import { cartCookie, forgetCart, type Person, readSession, rememberCart, type Session } from "./session.ts";
 
 const CATEGORIES_FRESH_MS = 30_000;
+/** Orders itself waits for the catalog's prices before it tells the last ones it knows. */
+const CART_TIMEOUT_MS = 4000;
 
 /** The last categories that the catalog told, shared by all visits: the menu outlives a catalog that is away. */
 let knownCategories: { at: number; items: Category[] } = { at: 0, items: [] };
@@ -106,7 +108,8 @@ export class Visit {
   async #readCart(): Promise<Reply<Cart> | null> {
     const id = this.cartId;
     if (id === null || this.stalled) return null;
-    const reply = await this.orders.cart(id);
+    const needsCart = /^\/(cart|checkout)(\/|$)/.test(this.path);
+    const reply = await this.orders.cart(id, needsCart ? CART_TIMEOUT_MS : READ_TIMEOUT_MS);
     const gone = reply.ok
       ? reply.value.status === "closed" || reply.value.status === "merged"
       : reply.problem.status === 404;

@@ -131,6 +131,27 @@ test("a double click sends the same key twice, so it buys once", async (t) => {
   assert.equal(first.location, second.location);
 });
 
+test("of a double click both get to the one order, also while the first is under way", async (t) => {
+  const { shop, visitor, form } = await atCheckout(t);
+  let order = null;
+  let isRunning = false;
+  let asked = 0;
+  shop.callees.on("orders", CHECKOUT, async (request) => {
+    if (order !== null) return { status: 201, body: order };
+    if (isRunning) {
+      asked += 1;
+      return problem(409, "request_in_flight");
+    }
+    isRunning = true;
+    while (asked === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    order = shop.callees.order(request.body.cart_id, request.body.shipping_address);
+    return { status: 201, body: order };
+  });
+  const [first, second] = await Promise.all([visitor.post("/checkout", form), visitor.post("/checkout", form)]);
+  assert.equal(first.location, `/orders/${order.id}?placed=yes`);
+  assert.equal(second.location, first.location);
+});
+
 test("each form has a key of its own", async (t) => {
   const { visitor, form } = await atCheckout(t);
   const again = Visitor.form((await visitor.get("/checkout")).text, "/checkout");
@@ -182,13 +203,34 @@ for (const code of ["checkout_unfinished", "request_in_flight", "http_504"]) {
   });
 }
 
-test("when payments is away it is named, and nothing was bought", async (t) => {
+test("when payments is away it is named, and no order is begun", async (t) => {
   const { shop, visitor, form } = await atCheckout(t);
   shop.callees.mode.payments = "down";
+  const page = await visitor.post("/checkout", form);
+  assert.equal(page.status, 503);
+  assert.match(page.text, /The payment service can't be reached, so we did not begin/);
+  assert.equal(shop.callees.seen("orders", CHECKOUT).length, 0);
+  shop.callees.mode.payments = "up";
+  const placed = await visitor.post("/checkout", { ...Visitor.form(page.text, "/checkout"), ...ADDRESS });
+  assert.match(placed.location, /^\/orders\//);
+});
+
+test("an order that was begun is asked after, even while payments is away", async (t) => {
+  const { shop, visitor, form } = await atCheckout(t);
+  shop.callees.on("orders", CHECKOUT, () => problem(504, "http_504"));
+  const open = await visitor.post("/checkout", form);
+  shop.callees.mode.payments = "down";
+  await visitor.post("/checkout", { ...Visitor.form(open.text, "/checkout"), ...ADDRESS });
+  const keys = shop.callees.seen("orders", CHECKOUT).map((request) => request.headers["idempotency-key"]);
+  assert.deepEqual(keys, [form.key, form.key]);
+});
+
+test("when orders can't take an order it says that nothing was bought", async (t) => {
+  const { shop, visitor, form } = await atCheckout(t);
   shop.callees.on("orders", CHECKOUT, () => problem(503, "unavailable"));
   const page = await visitor.post("/checkout", form);
   assert.equal(page.status, 503);
-  assert.match(page.text, /The payment service can't be reached\. Nothing was bought/);
+  assert.match(page.text, /Nothing was bought and nothing was charged/);
 });
 
 test("a cart that was bought already leads to its order", async (t) => {

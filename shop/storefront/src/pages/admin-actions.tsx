@@ -32,7 +32,7 @@ export async function saveProduct(c: Ctx): Promise<Response> {
     ...(form.newCategory === "" ? { category: form.category } : { category: slugOf(form.newCategory), category_name: form.newCategory }),
     status: form.status,
     price: { amount, currency: CURRENCY },
-    ...(id === null ? { sku: form.sku, slug: form.slug } : {}),
+    ...(id === null ? { sku: form.sku, ...(form.slug === "" ? {} : { slug: form.slug }) } : {}),
   };
   const reply = id === null ? await catalog.create(draft, form.key) : await catalog.update(id, draft, form.etag);
   if (reply.ok) return c.redirect(`/admin?q=${encodeURIComponent(form.name)}&news=${id === null ? "created" : "saved"}`, 303);

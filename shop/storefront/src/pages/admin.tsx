@@ -143,7 +143,7 @@ export async function productForm(c: Ctx, id: string | null, form: ProductForm, 
         {id === null ? (
           <div class="fields-row">
             <Field name="sku" label="SKU" value={form.sku} faults={faults} hint="Such as KIT-MUG-02. It never changes." rest={{ maxlength: 64 }} />
-            <Field name="slug" label="Address name" value={form.slug} faults={faults} hint="Such as enamel-mug" rest={{ maxlength: 100 }} />
+            <Field name="slug" label="Address name" value={form.slug} optional faults={faults} hint="Such as enamel-mug. Made from the name if empty." rest={{ maxlength: 100 }} />
           </div>
         ) : null}
         <div class="fields-row">

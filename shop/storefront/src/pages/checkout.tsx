@@ -1,11 +1,12 @@
 /** Checkout: where to, how to pay, and the one button that buys. */
 
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import type { FC } from "hono/jsx";
 import type { Money } from "../http/decode.ts";
-import type { FieldFault } from "../http/reply.ts";
+import type { FieldFault, Reply } from "../http/reply.ts";
 import type { Address, SavedAddress } from "../services/accounts.ts";
-import type { Cart } from "../services/orders.ts";
+import type { Cart, CheckoutRequest, Order } from "../services/orders.ts";
 import { price } from "../view/format.ts";
 import { type Frame, Page } from "../view/layout.tsx";
 import { AddressFields, Notice } from "../view/parts.tsx";
@@ -13,7 +14,11 @@ import type { Visit } from "../visit.ts";
 import { ADDRESS_FIELDS, NO_ADDRESS, readAddress } from "./address.ts";
 import { away, messagePage } from "./errors.tsx";
 import { type Ctx, frameOf, readForm, renamed } from "./env.ts";
-import { explain, type Refusal } from "./refusals.tsx";
+import { explain, notBegun, type Refusal } from "./refusals.tsx";
+
+/** How long a shopper waits for a result before the page says that there is none yet. */
+const PATIENCE_MS = 8000;
+const ASK_AGAIN_MS = 400;
 
 /** What the built-in test provider knows; no real card is ever typed into this shop. */
 const TEST_CARDS: ReadonlyArray<readonly [string, string, string]> = [
@@ -31,6 +36,8 @@ interface Entered {
   method: string;
   saveAddress: boolean;
   key: string;
+  /** This key was sent before, and what came of it is not known yet. */
+  isOpen: boolean;
   total: Money;
 }
 
@@ -50,6 +57,7 @@ export async function checkoutForm(c: Ctx): Promise<Response> {
     method: "pm_card_visa",
     saveAddress: false,
     key: randomUUID(),
+    isOpen: false,
     total: reply.value.total,
   };
   return show(c, { frame, cart: reply.value, addresses, entered, faults: [], refusal: null, troubles });
@@ -65,6 +73,7 @@ export async function placeOrder(c: Ctx): Promise<Response> {
     address,
     method: form("payment_method"),
     saveAddress: form("save_address") === "yes",
+    isOpen: form("is_open") === "yes",
     key: /^[A-Za-z0-9-]{16,64}$/.test(form("key")) ? form("key") : randomUUID(),
     total: { amount: Number(form("total_amount")), currency: form("total_currency") },
   };
@@ -73,9 +82,13 @@ export async function placeOrder(c: Ctx): Promise<Response> {
   }
   if (faults.length > 0) return showAgain(c, entered, faults, null);
 
+  // Without these an order only keeps the shopper waiting. One that was begun has to be asked after all the same.
+  const missing = entered.isOpen ? [] : await servicesAway(visit);
+  if (missing.length > 0) return showAgain(c, entered, [], notBegun(missing));
+
   const cartId = form("cart_id");
   const { method: paymentMethod, total: expectedTotal } = entered;
-  const reply = await visit.orders.checkout({ cartId, paymentMethod, expectedTotal, address }, entered.key);
+  const reply = await buy(visit, { cartId, paymentMethod, expectedTotal, address }, entered.key);
   if (reply.ok) {
     visit.forgetCart();
     if (entered.saveAddress) await visit.accounts.addAddress(address);
@@ -96,6 +109,17 @@ export async function placeOrder(c: Ctx): Promise<Response> {
   return showAgain(c, entered, problem.status === 422 ? entries : [], refusal);
 }
 
+/** Buys, and waits for an attempt that is under way already: of a double click, both get to the one order. */
+async function buy(visit: Visit, request: CheckoutRequest, key: string): Promise<Reply<Order>> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const reply = await visit.orders.checkout(request, key);
+    const isOpen = !reply.ok && ["request_in_flight", "checkout_unfinished"].includes(reply.problem.code);
+    if (!isOpen || performance.now() > deadline) return reply;
+    await delay(ASK_AGAIN_MS);
+  }
+}
+
 function nothingToBuy(c: Ctx): Promise<Response> {
   return messagePage(c, {
     status: 400,
@@ -113,6 +137,7 @@ async function showAgain(c: Ctx, entered: Entered, faults: FieldFault[], refusal
   const again: Entered = {
     ...entered,
     key: refusal === null || refusal.sameAttempt ? entered.key : randomUUID(),
+    isOpen: refusal === null ? entered.isOpen : refusal.sameAttempt && refusal.begun !== false,
     total: refusal === null || refusal.sameAttempt ? entered.total : (refusal.total ?? cart.value.total),
   };
   return show(c, { frame, cart: cart.value, addresses: [], entered: again, faults, refusal, troubles: [] });
@@ -201,6 +226,7 @@ const OrderSummary: FC<{ cart: Cart; entered: Entered }> = ({ cart, entered }) =
     </dl>
     <input type="hidden" name="cart_id" value={cart.id} />
     <input type="hidden" name="key" value={entered.key} />
+    {entered.isOpen ? <input type="hidden" name="is_open" value="yes" /> : null}
     <input type="hidden" name="total_amount" value={String(entered.total.amount)} />
     <input type="hidden" name="total_currency" value={entered.total.currency} />
     <button type="submit" class="button button-large button-wide">Place order and pay</button>

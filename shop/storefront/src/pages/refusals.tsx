@@ -16,6 +16,8 @@ export interface Refusal {
    */
   sameAttempt: boolean;
   status: 402 | 409 | 422 | 503;
+  /** False when nothing was sent to orders at all. */
+  begun?: false;
   /** The total to agree to from now on, when it has changed. */
   total?: Money;
 }
@@ -108,6 +110,17 @@ function totalChanged(problem: Problem, cart: Cart): Refusal {
     sameAttempt: false,
     status: 409,
     total,
+  };
+}
+
+/** For an order that was not even sent, because it could not have been finished. */
+export function notBegun(away: string[]): Refusal {
+  return {
+    title: "We can't take your order right now",
+    text: `${list(away)} can't be reached, so we did not begin. Your cart is kept. Please try again in a few minutes.`,
+    sameAttempt: true,
+    status: 503,
+    begun: false,
   };
 }
 

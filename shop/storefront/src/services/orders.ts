@@ -148,8 +148,8 @@ export class Orders {
     });
   }
 
-  cart(id: string): Promise<Reply<Cart>> {
-    return this.client.call("orders", { path: `/api/orders/carts/${encodeURIComponent(id)}`, decode: decodeCart });
+  cart(id: string, timeoutMs: number): Promise<Reply<Cart>> {
+    return this.client.call("orders", { path: `/api/orders/carts/${encodeURIComponent(id)}`, decode: decodeCart, timeoutMs });
   }
 
   setLine(cartId: string, sku: string, quantity: number): Promise<Reply<Cart>> {
