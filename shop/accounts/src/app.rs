@@ -37,7 +37,7 @@ pub(crate) struct Accounts {
 pub async fn build(config: Config) -> Result<App, StartError> {
     let db = Db::open(&config.database_url, MIGRATIONS).await?;
     let cost = Cost::new(config.parsed("PASSWORD_MEMORY_KIB", 0)?, config.parsed("PASSWORD_PASSES", 0)?);
-    let hasher = Hasher::new(cost).await.map_err(StartError::prepare)?;
+    let hasher = Hasher::new(cost).map_err(StartError::prepare)?;
     seed_admin(&db, &hasher, &config).await?;
     let set = keys::load_or_create(&db).await.map_err(StartError::prepare)?;
     let signer = Arc::new(Signer::new(&set).map_err(StartError::prepare)?);
