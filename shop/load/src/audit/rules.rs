@@ -1,6 +1,6 @@
 //! What must hold in the shop's books, as pure functions of them. Every rule has a stable code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -93,13 +93,13 @@ fn units_of_orders(books: &Books) -> Vec<Violation> {
             *due.entry((&order.id, &line.sku)).or_default() += quantity;
         }
     }
-    let unsettled: Vec<&str> =
-        books.orders.iter().filter(|order| !order.is_finished()).map(|order| order.id.as_str()).collect();
+    let open = books.orders.iter().filter(|order| !order.is_finished());
+    let unsettled: BTreeSet<&str> = open.map(|order| order.id.as_str()).collect();
     let mut keys: Vec<_> = taken.keys().chain(due.keys()).copied().collect();
     keys.sort_unstable();
     keys.dedup();
     keys.into_iter()
-        .filter(|(order, _)| !unsettled.contains(order))
+        .filter(|(order, _)| !unsettled.contains(*order))
         .filter_map(|key| {
             let (took, owed) = (taken.get(&key).copied().unwrap_or(0), due.get(&key).copied().unwrap_or(0));
             let text = format!("took {took} units out of the stock, should have taken {owed}");
@@ -127,7 +127,8 @@ fn payments(books: &Books) -> Vec<Violation> {
             let text = format!("captured {captured}, refunded {refunded}, but its order is: {status}");
             found.push(violation("captured_is_sold_or_refunded", &ids, text));
         }
-        if payment.status == "requires_capture" && order.is_none_or(|order| order.is_finished()) {
+        let is_open = matches!(payment.status.as_str(), "requires_capture" | "processing");
+        if is_open && order.is_none_or(|order| order.is_finished()) {
             let status = order.map_or("no such order", |order| order.status.as_str());
             let text = format!("the authorization is still open, its order is: {status}");
             found.push(violation("no_authorization_outlives_order", &ids, text));

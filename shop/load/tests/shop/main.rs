@@ -11,7 +11,7 @@ mod street;
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shop_load::audit::{Verdict, audit_within};
 use shop_load::client::{Call, Shop};
 use shop_load::customer::{Customer, Ending, Wish, customer_buys};
@@ -22,6 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(45);
 
 async fn audited(shop: &Shop) -> Verdict {
     audit_within(shop, ADMIN, PASSWORD, PATIENCE).await.unwrap()
+}
+
+/// `shop-load audit --json` as a program: its exit code and what it prints.
+async fn audit_command(street: &Street) -> (Option<i32>, Value) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_shop-load"));
+    command.args(["audit", "--json", "--url", street.url()]);
+    command.env("SHOP_ADMIN_EMAIL", ADMIN).env("SHOP_ADMIN_PASSWORD", PASSWORD);
+    let output = command.output().await.unwrap();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
 
 fn options(customers: usize, purchases: u64) -> Options {
@@ -42,6 +51,8 @@ async fn customers_buy_with_every_kind_of_card_and_the_books_add_up() {
     assert!(verdict.is_clean(), "{verdict:#?}");
     assert_eq!(verdict.sold, report.confirmed_orders.len());
     assert!(verdict.payments >= verdict.sold && verdict.skus >= 40, "{verdict:#?}");
+    let (code, told) = audit_command(&street).await;
+    assert_eq!((code, &told["violations"], &told["sold"]), (Some(0), &json!([]), &json!(verdict.sold)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -68,6 +68,11 @@ impl Street {
         Shop::at(&self.gateway.url).unwrap()
     }
 
+    /// Where customers come in.
+    pub fn url(&self) -> &str {
+        &self.gateway.url
+    }
+
     /// Lets nobody reach a service.
     pub fn close(&self, service: &'static str) {
         self.gateway.close(service, true);

@@ -50,11 +50,30 @@ pub fn lease_ms(service: &Service) -> i64 {
     i64::try_from(service.timing.lease.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// Drives the order of a lease until it is finished, or until about `until`.
+/// Drives the order of a lease until it is finished, or until about `until`. If the lease was lost, because this process was too slow,
+/// somebody else drives it: then it only watches.
 ///
 /// # Errors
-/// 409 `request_in_flight` when somebody else drives it now; the database fails.
-pub async fn drive(service: &Service, lease: &Lease, mut until: Instant) -> Result<End, Problem> {
+/// The database fails.
+pub async fn drive(service: &Service, lease: &Lease, until: Instant) -> Result<End, Problem> {
+    match advance(service, lease, until).await {
+        Err(problem) if problem.code() == "request_in_flight" => watch(service, &lease.order_id, until).await,
+        other => other,
+    }
+}
+
+async fn watch(service: &Service, order_id: &str, until: Instant) -> Result<End, Problem> {
+    while !load(service, order_id).await?.1.finished {
+        if Instant::now() >= until {
+            return Ok(End::Unfinished);
+        }
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
+    Ok(End::Finished)
+}
+
+/// 409 `request_in_flight` means that the lease is lost.
+async fn advance(service: &Service, lease: &Lease, mut until: Instant) -> Result<End, Problem> {
     let mut asked = 0_u32;
     loop {
         let (order, work) = load(service, &lease.order_id).await?;
@@ -82,7 +101,7 @@ pub async fn drive(service: &Service, lease: &Lease, mut until: Instant) -> Resu
         tracing::warn!(order = order.id, ?action, asked, cause = %error, "a step's result is still unknown");
         if matches!(action, Action::Reserve | Action::CreatePayment) {
             // No money can have moved, so the customer is better off with an open cart than with an order that waits.
-            finish::turn_back(service, lease, work.progress, &Problem::from(error)).await?;
+            finish::turn_back(service, lease, work.progress, &away(&error)).await?;
             until = Instant::now() + UNDO_BUDGET;
             continue;
         }
@@ -103,6 +122,14 @@ async fn load(service: &Service, order_id: &str) -> Result<(Order, Work), Proble
 fn is_too_old(service: &Service, order: &Order, progress: Progress) -> bool {
     let limit = i64::try_from(service.timing.give_up_after.as_millis()).unwrap_or(i64::MAX);
     progress.before_authorization() && now_ms().saturating_sub(order.created_at) > limit
+}
+
+/// What the customer is told when a service did not do its step in time.
+fn away(error: &CallError) -> Problem {
+    let (CallError::Unavailable { service, .. }
+    | CallError::Unknown { service, .. }
+    | CallError::Refused { service, .. }) = error;
+    Problem::unavailable(service)
 }
 
 fn out_of_time() -> Problem {

@@ -82,7 +82,7 @@ async fn an_unknown_charge_is_said_to_be_unknown_and_found_out_later() {
 
 #[tokio::test]
 async fn an_unauthorized_order_is_given_up_in_time() {
-    let shop = Shop::open_with(&[("CHECKOUT_BUDGET_MS", "200"), ("CHECKOUT_GIVE_UP_MS", "600")]).await;
+    let shop = Shop::open_with(&[("CHECKOUT_BUDGET_MS", "200"), ("CHECKOUT_GIVE_UP_MS", "3000")]).await;
     let ann = shop.customer("ann");
     shop.world.trouble("confirm", When::After, Fault::Status(500), usize::MAX);
     let cart = shop.cart(&ann, &[("A", 1)]).await;

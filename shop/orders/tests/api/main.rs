@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says where"
 )]
 
+mod books;
 mod carts;
 mod checkout;
 mod contract;

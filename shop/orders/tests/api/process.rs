@@ -58,7 +58,7 @@ pub struct Person {
 }
 
 impl Shop {
-    /// A shop with quick leases and a short patience, so that tests are quick.
+    /// A shop with a short patience, so that tests are quick.
     pub async fn open() -> Self {
         Self::open_with(&[]).await
     }
@@ -67,14 +67,10 @@ impl Shop {
     pub async fn open_with(settings: &[(&'static str, &str)]) -> Self {
         let world = World::start().await;
         let home = TempDir::new().unwrap();
-        let mut all: Vec<(&'static str, String)> = [
-            ("CHECKOUT_BUDGET_MS", "5000"),
-            ("CHECKOUT_CALL_MS", "2000"),
-            ("CHECKOUT_LEASE_MS", "1000"),
-            ("CHECKOUT_RECOVERY_MS", "100"),
-        ]
-        .map(|(name, value)| (name, value.to_owned()))
-        .to_vec();
+        let mut all: Vec<(&'static str, String)> =
+            [("CHECKOUT_BUDGET_MS", "10000"), ("CHECKOUT_CALL_MS", "5000"), ("CHECKOUT_RECOVERY_MS", "100")]
+                .map(|(name, value)| (name, value.to_owned()))
+                .to_vec();
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let database = database(&home).await;
         let (process, base) = start(&world, &home, &database, &all).await;
