@@ -161,8 +161,9 @@ def start(folder, isles):
     port = free_port()
     config = written(folder, "haproxy.cfg", HAPROXY.format(port=port, back=back_port))
     proxies.append(Proxy("HAProxy", port, ["haproxy", "-db", "-f", config]))
-    port = free_port()
-    proxies.append(Proxy("Isles", port, [isles, f"127.0.0.1:{port}", "2", f"127.0.0.1:{back_port}"]))
+    for name, path in isles:
+        port = free_port()
+        proxies.append(Proxy(name, port, [path, f"127.0.0.1:{port}", "2", f"127.0.0.1:{back_port}"]))
     return back, proxies
 
 
@@ -194,7 +195,10 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--isles", required=True, help="the standalone data plane")
+    parser.add_argument(
+        "--isles", required=True, action="append", metavar="NAME=PATH", type=lambda text: text.split("=", 1),
+        help="a standalone data plane, and its name in the table; may be repeated to compare builds",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=6)
     parser.add_argument("--connections", type=int, default=64)
@@ -203,7 +207,7 @@ def main():
         if not shutil.which(tool):
             raise SystemExit(f"{tool} is not installed")
     with tempfile.TemporaryDirectory() as name:
-        back, proxies = start(pathlib.Path(name), os.path.abspath(options.isles))
+        back, proxies = start(pathlib.Path(name), options.isles)
         everything = [back, *proxies]
         try:
             for proxy in everything:
