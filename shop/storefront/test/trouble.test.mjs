@@ -47,6 +47,7 @@ const SAID = [
   ["accounts", "/", 200, /Enamel Mug/],
   ["payments", "/checkout", 200, /we can't reach the payment service/],
   ["inventory", "/checkout", 200, /we can't reach our stock room/],
+  ["catalog", "/checkout", 200, /we can't reach our catalogue/],
   ["inventory", "/admin", 200, /The stock room does not answer/],
 ];
 

@@ -16,6 +16,10 @@ import { away, messagePage } from "./errors.tsx";
 import { type Ctx, frameOf, readForm, renamed } from "./env.ts";
 import { explain, notBegun, type Refusal } from "./refusals.tsx";
 
+const NEEDED = [
+  ["payments", "the payment service"], ["inventory", "our stock room"], ["catalog", "our catalogue"], ["orders", "our order desk"],
+] as const;
+
 /** How long a shopper waits for a result before the page says that there is none yet. */
 const PATIENCE_MS = 8000;
 const ASK_AGAIN_MS = 400;
@@ -237,6 +241,6 @@ const OrderSummary: FC<{ cart: Cart; entered: Entered }> = ({ cart, entered }) =
 
 /** Which of the services that an order needs do not answer, in the shopper's words. */
 async function servicesAway(visit: Visit): Promise<string[]> {
-  const [payments, inventory] = await Promise.all([visit.isUp("payments"), visit.isUp("inventory")]);
-  return [...(payments ? [] : ["the payment service"]), ...(inventory ? [] : ["our stock room"])];
+  const names = await Promise.all(NEEDED.map(async ([callee, name]) => ((await visit.isUp(callee)) ? [] : [name])));
+  return names.flat();
 }

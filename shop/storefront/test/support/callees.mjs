@@ -70,6 +70,7 @@ export class Callees {
     if (this.mode[callee] === "down") return void request.socket.destroy();
     if (this.mode[callee] === "slow") return;
     const url = new URL(request.url, "http://callee");
+    if (url.pathname === "/health/live") return void response.end("{}");
     const seen = { callee, method: request.method, path: url.pathname, query: url.searchParams, headers: request.headers, body: raw === "" ? undefined : JSON.parse(raw) };
     this.requests.push(seen);
     const script = this.#scripts.get(`${callee} ${seen.method} ${seen.path}`);
@@ -124,7 +125,7 @@ export class Callees {
     if (method === "POST") return { status: 201, body: {} };
     const sku = decodeURIComponent(path.split("/").pop());
     const on = this.stock.get(sku);
-    return path.startsWith("/health") ? { body: {} } : on === undefined ? null : { body: { sku, on_hand: on, reserved: 0, available: on } };
+    return on === undefined ? null : { body: { sku, on_hand: on, reserved: 0, available: on } };
   }
 
   orders({ method, path, body }) {
@@ -170,8 +171,7 @@ export class Callees {
     return { id, lines, total: eur(lines.reduce((sum, line) => sum + line.line_total.amount, 0)), status: "open", version: 1, prices_stale: false, order_id: null };
   }
 
-  payments({ path }) {
-    if (path.startsWith("/health")) return { body: {} };
+  payments() {
     const [order] = [...this.placed.values()].slice(-1);
     return { body: { id: "payment-1", status: "succeeded", amount: order?.total ?? eur(0), captured: order?.total ?? eur(0), refunded: eur(0) } };
   }
