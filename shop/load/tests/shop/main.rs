@@ -26,8 +26,12 @@ async fn audited(shop: &Shop) -> Verdict {
 
 /// `shop-load audit --json` as a program: its exit code and what it prints.
 async fn audit_command(street: &Street) -> (Option<i32>, Value) {
+    command(street, &["audit"]).await
+}
+
+async fn command(street: &Street, arguments: &[&str]) -> (Option<i32>, Value) {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_shop-load"));
-    command.args(["audit", "--json", "--url", street.url()]);
+    command.args(arguments).args(["--json", "--url", street.url()]);
     command.env("SHOP_ADMIN_EMAIL", ADMIN).env("SHOP_ADMIN_PASSWORD", PASSWORD);
     let output = command.output().await.unwrap();
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
@@ -53,6 +57,18 @@ async fn customers_buy_with_every_kind_of_card_and_the_books_add_up() {
     assert!(verdict.payments >= verdict.sold && verdict.skus >= 40, "{verdict:#?}");
     let (code, told) = audit_command(&street).await;
     assert_eq!((code, &told["violations"], &told["sold"]), (Some(0), &json!([]), &json!(verdict.sold)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_runs_customers_and_tells_what_they_met() {
+    let street = Street::open().await;
+    let arguments = ["run", "--customers", "2", "--orders", "4", "--seed", "3"];
+    let (code, told) = command(&street, &arguments).await;
+    assert_eq!((code, &told["unexpected"]), (Some(0), &json!({})), "{told}");
+    let endings: u64 = told["endings"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!((endings, &told["latency"]["checkout"]["count"]), (4, &json!(4)), "{told}");
+    let (code, _) = command(&street, &["audit", "--wait", "30s"]).await;
+    assert_eq!(code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
