@@ -104,7 +104,7 @@ pub struct Control {
 
 impl Control {
     /// Takes over or starts everything, and returns when the way in is open; services go on starting after that.
-    pub async fn start(desired: DesiredState, options: Options) -> Result<Self, StartError> {
+    pub async fn start(mut desired: DesiredState, options: Options) -> Result<Self, StartError> {
         let paths = Paths::new(&desired.root);
         let io = |what: &str| {
             let what = what.to_owned();
@@ -113,6 +113,7 @@ impl Control {
         paths.create().map_err(io("the state folder .isles cannot be made"))?;
         let lock = Lock::take(&paths.lock())?;
         let store = Arc::new(Store::open(&paths.database())?);
+        open_port(&mut desired, &store)?;
         let edges = edge_addresses(&desired, &store.edges()?).map_err(io("no address for an edge"))?;
         store.set_edges(&edges)?;
         let supervisor =
@@ -166,10 +167,9 @@ impl Control {
     /// Gives a service another number of replicas.
     pub async fn scale(&self, service: &str, replicas: u32) -> Result<(), Refused> {
         let spec = self.service(service)?;
-        let (min, max) = match spec.scale.concurrency {
-            Some(_) => (spec.scale.min, spec.scale.max),
-            None => (0, MOST_REPLICAS),
-        };
+        // A plain number is where a service begins; only a range in the manifest bounds what may be asked for.
+        let range = spec.scale.min < spec.scale.max;
+        let (min, max) = if range { (spec.scale.min, spec.scale.max) } else { (0, MOST_REPLICAS) };
         if !(min..=max).contains(&replicas) {
             return Err(Refused::OutOfRange { service: spec.name.clone(), min, max, asked: replicas });
         }
@@ -208,8 +208,7 @@ impl Control {
         let Some(data_plane) = self.data_plane.lock().await.take() else { return };
         self.world.mode.send_replace(Mode::Closing);
         let mut state = self.world.data_plane.subscribe();
-        let before = self.world.data_plane.borrow().version;
-        let quiet = state.wait_for(|d| d.version.is_none() || d.version != before && d.in_flight.is_empty());
+        let quiet = state.wait_for(|d| !d.open && d.in_flight.is_empty());
         let _ = tokio::time::timeout(CLOSE_LIMIT, quiet).await;
         self.world.mode.send_replace(Mode::Stopping);
         let mut observed = self.world.supervisor.observed();
@@ -239,6 +238,22 @@ impl Control {
 
 fn waiting(desired: &DesiredState) -> BTreeMap<ServiceName, Preparation> {
     desired.services.keys().map(|name| (name.clone(), Preparation::Waiting)).collect()
+}
+
+/// A gateway with port 0 gets a free one, and keeps it for as long as it can.
+fn open_port(desired: &mut DesiredState, store: &Store) -> Result<(), StartError> {
+    let Some(gateway) = desired.gateway.as_mut().filter(|g| g.listen.port() == 0) else { return Ok(()) };
+    let known = store.gateway()?.filter(|a| a.ip() == gateway.listen.ip());
+    gateway.listen = match known {
+        Some(address) => address,
+        None => {
+            let free = ports::free(&BTreeSet::new());
+            let free =
+                free.map_err(|source| StartError::Io { what: "no port for the gateway".to_owned(), source })?;
+            SocketAddr::new(gateway.listen.ip(), free.port())
+        }
+    };
+    Ok(store.set_gateway(gateway.listen)?)
 }
 
 /// Each edge keeps the address that it had: a service that runs on has it in its environment.

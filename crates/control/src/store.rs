@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use model::{ObservedState, ReleaseId, ReplicaId, ReplicaState, ServiceName};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 /// The database failed. Its text says what SQLite said.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,7 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS replicas (id TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS edges (
   caller TEXT NOT NULL, callee TEXT NOT NULL, address TEXT NOT NULL, PRIMARY KEY (caller, callee)) STRICT;
+CREATE TABLE IF NOT EXISTS gateway (one INTEGER PRIMARY KEY CHECK (one = 1), address TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS scales (service TEXT PRIMARY KEY, replicas INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS prepared (
   service TEXT NOT NULL, release TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (service, release)) STRICT;
@@ -122,6 +123,23 @@ impl Store {
             )?;
         }
         Ok(transaction.commit()?)
+    }
+
+    /// The address that the gateway got where the manifest leaves the port open.
+    pub fn gateway(&self) -> Result<Option<SocketAddr>, StoreError> {
+        let row =
+            self.connection().query_row("SELECT address FROM gateway", [], |row| row.get::<_, String>(0));
+        Ok(row.optional()?.and_then(|address| address.parse().ok()))
+    }
+
+    /// Records that address.
+    pub fn set_gateway(&self, address: SocketAddr) -> Result<(), StoreError> {
+        self.connection().execute(
+            "INSERT INTO gateway (one, address) VALUES (1, ?1)
+             ON CONFLICT (one) DO UPDATE SET address = excluded.address",
+            params![address.to_string()],
+        )?;
+        Ok(())
     }
 
     /// Replica counts set by hand.
@@ -215,11 +233,15 @@ mod tests {
             store.record(&empty, &one).unwrap();
             store.record(&one, &two).unwrap();
             store.set_scale(&id.service, 3).unwrap();
+            assert_eq!(store.gateway().unwrap(), None);
+            store.set_gateway(([127, 0, 0, 1], 80).into()).unwrap();
+            store.set_gateway(([127, 0, 0, 1], 81).into()).unwrap();
             store.set_edges(&[(edge.clone(), ([127, 0, 0, 1], 5).into())].into()).unwrap();
             store.set_prepared(&id.service, &ReleaseId("r".into()), 1).unwrap();
         }
         let store = Store::open(&path).unwrap();
         assert_eq!(store.replicas().unwrap(), two);
+        assert_eq!(store.gateway().unwrap(), Some(([127, 0, 0, 1], 81).into()));
         assert_eq!(store.scales().unwrap(), [(id.service.clone(), 3)].into());
         assert_eq!(store.edges().unwrap(), [(edge, ([127, 0, 0, 1], 5).into())].into());
         assert!(store.is_prepared(&id.service, &ReleaseId("r".into())).unwrap());

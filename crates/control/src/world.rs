@@ -80,6 +80,8 @@ pub struct DataPlane {
     pub process: Option<ProcessId>,
     /// The version of the table in force; `None` before the first, or while it cannot be asked.
     pub version: Option<u64>,
+    /// Whether that table lets requests in from outside.
+    pub open: bool,
     /// The replicas in that table.
     pub routed: BTreeSet<ReplicaId>,
     /// Requests in flight for each replica, those that left the table included.

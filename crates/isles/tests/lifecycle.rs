@@ -1,4 +1,5 @@
 //! From `up` to `down`, with real processes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use testkit::{App, get, wait_for, wait_until};
 

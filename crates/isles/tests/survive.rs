@@ -1,4 +1,5 @@
 //! Whatever is killed comes back, and what could be kept is kept: real load, real SIGKILLs.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use testkit::{App, Load, wait_until};
 

@@ -1,11 +1,13 @@
 //! Programs that run to their end: builds, and the steps before a release.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 use tokio::process::Child;
 
 use crate::launch::Program;
@@ -75,7 +77,7 @@ fn after_newline(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n  {line}")).collect()
 }
 
-/// Runs a task to its end and hands over its output, both streams, line by line.
+/// Runs a task to its end and hands over its output, both streams in the order in which they were written, line by line.
 ///
 /// Cancel-safe: dropping the future kills the task with its whole process group. What the task leaves running in its group
 /// is killed when it ends.
@@ -84,12 +86,18 @@ fn after_newline(lines: &[String]) -> String {
 /// When it cannot be run, exits with another code than 0, or is ended by a signal.
 pub async fn run_once(task: Task, mut on_line: impl FnMut(&str)) -> Result<(), TaskError> {
     let program = Program { argv: &task.argv, dir: &task.dir, env: &task.env };
-    let spawned = program.spawn(Stdio::piped(), Stdio::piped()).await;
-    let mut child = spawned.map_err(|message| TaskError::Spawn { message })?;
+    // One pipe for both: of two, nobody could tell which line came first.
+    let pipe = || -> io::Result<(Receiver, Stdio, Stdio)> {
+        let (reader, writer) = io::pipe()?;
+        Ok((Receiver::from_owned_fd(reader.into())?, writer.try_clone()?.into(), writer.into()))
+    };
+    let (output, out, err) =
+        pipe().map_err(|e| TaskError::Spawn { message: format!("no pipe for its output: {e}") })?;
+    let mut child = program.spawn(out, err).await.map_err(|message| TaskError::Spawn { message })?;
     let process = child.id().and_then(identify_even_dead);
     let group = process.map(KillOnDrop);
     let mut last_lines = VecDeque::new();
-    let end = follow(&mut child, group, |line| {
+    let end = follow(&mut child, output, group, |line| {
         if last_lines.len() == LAST_LINES {
             last_lines.pop_front();
         }
@@ -110,19 +118,18 @@ pub async fn run_once(task: Task, mut on_line: impl FnMut(&str)) -> Result<(), T
     }
 }
 
-/// Reads both outputs until the program has ended and they are closed, or quiet.
+/// Reads the output until the program has ended and it is closed, or quiet.
 async fn follow(
     child: &mut Child,
+    output: Receiver,
     mut group: Option<KillOnDrop>,
     mut on_line: impl FnMut(&str),
-) -> std::io::Result<End> {
-    let mut out = Output::new(child.stdout.take());
-    let mut err = Output::new(child.stderr.take());
+) -> io::Result<End> {
+    let mut output = Output::new(output);
     let mut end = None;
-    while end.is_none() || out.open() || err.open() {
+    while end.is_none() || output.open() {
         tokio::select! {
-            () = out.read() => out.lines(&mut on_line),
-            () = err.read() => err.lines(&mut on_line),
+            () = output.read() => output.lines(&mut on_line),
             status = child.wait(), if end.is_none() => {
                 end = Some(status?.into());
                 drop(group.take());
@@ -130,20 +137,19 @@ async fn follow(
             () = tokio::time::sleep(QUIET), if end.is_some() => break,
         }
     }
-    out.finish(&mut on_line);
-    err.finish(&mut on_line);
+    output.finish(&mut on_line);
     Ok(end.unwrap_or(End::Unseen))
 }
 
-/// One output of a task, cut into lines.
-struct Output<R> {
-    reader: Option<R>,
+/// The output of a task, cut into lines.
+struct Output {
+    reader: Option<Receiver>,
     rest: Vec<u8>,
 }
 
-impl<R: AsyncRead + Unpin> Output<R> {
-    fn new(reader: Option<R>) -> Self {
-        Self { reader, rest: Vec::new() }
+impl Output {
+    fn new(reader: Receiver) -> Self {
+        Self { reader: Some(reader), rest: Vec::new() }
     }
 
     fn open(&self) -> bool {

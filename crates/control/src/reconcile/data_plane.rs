@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Phase, ProcessId, RouteTable};
+use model::{ListenerKind, Phase, ProcessId, RouteTable};
 use proxy::link::{Applied, Client, Hello, LinkError, Stats};
 use supervisor::process;
 use tokio::sync::Notify;
@@ -183,6 +183,11 @@ fn data_plane(link: &Link, stats: &Stats) -> DataPlane {
     DataPlane {
         process: Some(link.process),
         version: Some(link.version),
+        open: link
+            .sent
+            .iter()
+            .flat_map(|t| &t.listeners)
+            .any(|l| matches!(l.kind, ListenerKind::Gateway { .. })),
         routed: sent.map(|e| e.replica.clone()).collect(),
         in_flight,
         failed: link.failed.clone(),

@@ -4,7 +4,7 @@ mod logs;
 mod platform;
 mod status;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use console::Platform;
@@ -14,15 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use logs::entry as log_entry;
 use platform::Wired;
-
-/// How `isles up` is to run.
-#[derive(Debug, Clone)]
-pub struct UpOptions {
-    /// The manifest, absolute.
-    pub manifest: PathBuf,
-    /// Whether services are built first.
-    pub build: bool,
-}
 
 /// Why an app did not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +50,13 @@ impl Running {
     }
 }
 
-/// Starts an app, or takes over what a killed control plane left running. Returns when the gateway is open.
-pub async fn start(parsed: manifest::Parsed, options: UpOptions) -> Result<Running, StartError> {
+/// Starts an app, or takes over what a killed control plane left running; with `build`, services are built first.
+/// Returns when the gateway is open.
+pub async fn start(parsed: manifest::Parsed, build: bool) -> Result<Running, StartError> {
     let desired = parsed.desired;
-    let program = std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
-    let control = Control::start(desired, control::Options { program, build: options.build }).await;
+    let program =
+        std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
+    let control = Control::start(desired, control::Options { program, build }).await;
     let control = Arc::new(control.map_err(explain)?);
     let socket = control.paths().control_socket();
     let listener = console::socket::bind(&socket)

@@ -77,7 +77,9 @@ fn translate(mut from: watch::Receiver<Arc<Status>>) -> watch::Receiver<Arc<AppS
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn refusal(refused: Refused, control: &Control) -> Refusal {
@@ -121,7 +123,8 @@ impl Platform for Wired {
         let n = query.n;
         Box::pin(async move {
             let services = services.map_err(|e| Refusal::internal(e.to_string()))?;
-            let lines = tokio::task::spawn_blocking(move || supervisor::log::tail(&folder, &services, n)).await;
+            let lines =
+                tokio::task::spawn_blocking(move || supervisor::log::tail(&folder, &services, n)).await;
             match lines {
                 Ok(Ok(lines)) => Ok(lines.iter().map(logs::entry).collect()),
                 Ok(Err(error)) => Err(Refusal::internal(format!("the logs cannot be read: {error}"))),

@@ -60,10 +60,9 @@ fn already_running(app: &str, pid: Option<u32>) -> Failure {
 }
 
 /// Starts the app in this process.
-async fn start(place: &Place, parsed: manifest::Parsed, build: bool) -> Result<wire::Running, Failure> {
+async fn start(parsed: manifest::Parsed, build: bool) -> Result<wire::Running, Failure> {
     let app = parsed.desired.name.to_string();
-    let options = wire::UpOptions { manifest: place.manifest.clone(), build };
-    wire::start(parsed, options).await.map_err(|error| match error {
+    wire::start(parsed, build).await.map_err(|error| match error {
         StartError::AlreadyRunning { pid } => already_running(&app, pid),
         StartError::Other { what, help } => match help {
             Some(help) => Failure::failed(what).help(help),
