@@ -24,6 +24,8 @@ class _JsonLines(logging.Formatter):
 
 def install() -> None:
     """Makes every logger of the process write JSON lines to stdout."""
+    # Whoever reads the log may be replaced while the service goes on.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -199,6 +199,15 @@ def test_a_request_in_flight_is_finished_on_sigterm(service):
     assert service.process.returncode == 0
 
 
+def test_it_goes_on_when_nobody_reads_its_log(service):
+    service.process.stdout.close()
+    for n in range(5):
+        assert service.confirm(f"e{n}", ["A", "B"]).json() == {"counted": True}
+    assert service.bought_with("A") == [("B", 5)]
+    service.process.terminate()
+    assert service.process.wait(timeout=15) == 0
+
+
 def test_bad_configuration_is_one_clear_line():
     for change, word in (({"PORT": "x"}, "PORT"), ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL")):
         environment = {**os.environ, "PORT": "0", "DATABASE_URL": "sqlite:///dev/null/x", **change}

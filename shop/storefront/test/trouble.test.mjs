@@ -138,6 +138,15 @@ test("SIGTERM finishes what is in flight and ends with 0", async (t) => {
   assert.deepEqual(await ended, [0, null]);
 });
 
+test("it goes on when nobody reads its log any more, and still drains", async (t) => {
+  const shop = await Shop.start(t);
+  shop.process.stdout.destroy();
+  for (let i = 0; i < 5; i++) assert.equal((await shop.visitor().get("/")).status, 200);
+  const ended = once(shop.process, "exit");
+  shop.process.kill("SIGTERM");
+  assert.deepEqual(await ended, [0, null]);
+});
+
 test("missing configuration names every variable and starts nothing", async () => {
   const server = fileURLToPath(new URL("../dist/server.mjs", import.meta.url));
   const child = spawn(process.execPath, [server], { env: { PATH: process.env.PATH, PORT: "0", CATALOG_URL: "nonsense" } });
