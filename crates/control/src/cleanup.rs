@@ -28,7 +28,7 @@ pub async fn clean_up(paths: &Paths) -> Result<usize, CleanUpError> {
     if !paths.state().exists() {
         return Ok(0);
     }
-    let _lock = Lock::take(&paths.lock())?;
+    let _lock = Lock::take_soon(&paths.lock()).await?;
     let count = end_marked(paths, &BTreeSet::new(), Duration::from_secs(10)).await;
     if paths.database().exists() {
         Store::open(&paths.database())?.forget_run()?;

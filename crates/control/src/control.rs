@@ -111,7 +111,7 @@ impl Control {
             move |source| StartError::Io { what, source }
         };
         paths.create().map_err(io("the state folder .isles cannot be made"))?;
-        let lock = Lock::take(&paths.lock())?;
+        let lock = Lock::take_soon(&paths.lock()).await?;
         let store = Arc::new(Store::open(&paths.database())?);
         open_port(&mut desired, &store)?;
         let edges = edge_addresses(&desired, &store.edges()?).map_err(io("no address for an edge"))?;

@@ -4,8 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+
+/// How long a holder that is ending may take.
+const ENDING: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Held for as long as it lives; the kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -28,6 +33,20 @@ pub enum LockError {
 }
 
 impl Lock {
+    /// As [`Lock::take`], but waits a moment for a holder that is just ending: the kernel lets go of a killed
+    /// process' lock only when all of the process is torn down.
+    pub async fn take_soon(path: &Path) -> Result<Self, LockError> {
+        let deadline = tokio::time::Instant::now() + ENDING;
+        loop {
+            match Self::take(path) {
+                Err(LockError::Held { .. }) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(LOOK).await;
+                }
+                taken => return taken,
+            }
+        }
+    }
+
     /// Takes the lock at `path`, or tells who has it.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let mut file =
@@ -51,6 +70,19 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_is_ending_is_waited_for_and_one_that_stays_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = Lock::take(&path).unwrap();
+        assert!(matches!(Lock::take_soon(&path).await, Err(LockError::Held { .. })));
+        let (second, ()) = tokio::join!(Lock::take_soon(&path), async {
+            tokio::time::sleep(ENDING / 2).await;
+            drop(first);
+        });
+        second.unwrap();
+    }
 
     #[test]
     fn only_one_holds_it_and_the_other_learns_who() {

@@ -48,6 +48,17 @@ pub enum Step {
     Forget(ReplicaId),
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(id) => write!(f, "start {id}"),
+            Self::Drain(id) => write!(f, "drain {id}"),
+            Self::Stop(id) => write!(f, "stop {id}"),
+            Self::Forget(id) => write!(f, "forget {id}"),
+        }
+    }
+}
+
 /// Why a step is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {

@@ -141,9 +141,9 @@ impl Reconciler for Replicas {
             }
             for (step, reason) in &plan.steps {
                 match self.carry_out(service, step, &want).await {
-                    Ok(()) => steps.push(format!("{step:?}: {reason}")),
+                    Ok(()) => steps.push(format!("{step}: {reason}")),
                     Err(error) => {
-                        steps.push(format!("{step:?} failed: {error}"));
+                        steps.push(format!("{step} failed: {error}"));
                         look_again(RETRY);
                     }
                 }

@@ -46,12 +46,8 @@ fn check(want: &Want, observed: &ObservedState, traffic: &Traffic, now: u64, exp
     let plan = plan(want, observed, traffic, now);
     let mut text = String::new();
     for (step, _) in &plan.steps {
-        match step {
-            Step::Start(id) => write!(text, "start {} ", id.index).unwrap(),
-            Step::Drain(id) => write!(text, "drain {} ", id.index).unwrap(),
-            Step::Stop(id) => write!(text, "stop {} ", id.index).unwrap(),
-            Step::Forget(id) => write!(text, "forget {} ", id.index).unwrap(),
-        }
+        let step = step.to_string();
+        write!(text, "{} ", step.replace("web-", "")).unwrap();
     }
     if let Some(next) = plan.next {
         write!(text, "@{next}").unwrap();
