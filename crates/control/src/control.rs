@@ -21,7 +21,7 @@ use crate::reconcile::data_plane::DataPlaneLoop;
 use crate::reconcile::{prepare, record::Record, replicas::Replicas};
 use crate::status::{self, Status};
 use crate::store::{EdgeKey, Store, StoreError};
-use crate::world::{DataPlane, Mode, Preparation, Wishes, World, now};
+use crate::world::{DataPlane, Mode, Preparation, State, Wishes, World, now};
 
 /// How long requests that are in flight at the gateway may take when the app ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
@@ -122,17 +122,17 @@ impl Control {
         let recorded = store.replicas()?;
         let scales = store.scales()?;
         let world = Arc::new(World {
-            preparations: watch::Sender::new(waiting(&desired)),
+            preparations: State::new(waiting(&desired)),
             desired: Arc::new(desired),
             paths,
             program: options.program,
             build: options.build,
             store,
             supervisor,
-            wishes: watch::Sender::new(Wishes { scales, ..Wishes::default() }),
-            edges: watch::Sender::new(Arc::new(edges)),
-            data_plane: watch::Sender::new(DataPlane::default()),
-            mode: watch::Sender::new(Mode::Open),
+            wishes: State::new(Wishes { scales, ..Wishes::default() }),
+            edges: State::new(Arc::new(edges)),
+            data_plane: State::new(DataPlane::default()),
+            mode: State::new(Mode::Open),
             retry: Notify::new(),
             stop: CancellationToken::new(),
         });
@@ -180,7 +180,7 @@ impl Control {
             Ok(Err(error)) => return Err(Refused::Store(error.to_string())),
             Err(error) => return Err(Refused::Store(error.to_string())),
         }
-        self.world.wishes.send_modify(|wishes| {
+        self.world.wishes.update(|wishes| {
             wishes.scales.insert(spec.name.clone(), replicas);
         });
         Ok(())
@@ -189,7 +189,7 @@ impl Control {
     /// Replaces every replica of a service by a new one, one at a time; a failed build or `before_start` is tried again.
     pub fn restart(&self, service: &str) -> Result<(), Refused> {
         let name = self.service(service)?.name.clone();
-        self.world.wishes.send_modify(|wishes| {
+        self.world.wishes.update(|wishes| {
             wishes.restarts.insert(name, now());
         });
         self.world.retry.notify_waiters();
@@ -197,7 +197,7 @@ impl Control {
     }
 
     fn service(&self, name: &str) -> Result<&model::ServiceSpec, Refused> {
-        if *self.world.mode.borrow() != Mode::Open {
+        if self.world.mode.get() != Mode::Open {
             return Err(Refused::Stopping);
         }
         self.world.desired.services.get(name).ok_or_else(|| Refused::UnknownService(name.to_owned()))
@@ -206,11 +206,11 @@ impl Control {
     /// Ends everything in order: the way in, then the services once nothing is in flight, then the data plane.
     pub async fn stop(&self) {
         let Some(data_plane) = self.data_plane.lock().await.take() else { return };
-        self.world.mode.send_replace(Mode::Closing);
+        self.world.mode.set(Mode::Closing);
         let mut state = self.world.data_plane.subscribe();
         let quiet = state.wait_for(|d| !d.open && d.in_flight.is_empty());
         let _ = tokio::time::timeout(CLOSE_LIMIT, quiet).await;
-        self.world.mode.send_replace(Mode::Stopping);
+        self.world.mode.set(Mode::Stopping);
         let mut observed = self.world.supervisor.observed();
         // The supervisor lives as long as `self.world`, so this ends when the last replica has.
         let _ = observed.wait_for(|o| o.replicas.is_empty()).await;
@@ -325,12 +325,12 @@ async fn open_data_plane(
     let wake = Arc::new(Notify::new());
     let mut looped = DataPlaneLoop::new(world.clone(), wake.clone());
     looped.reconcile().await;
-    let failed = world.data_plane.borrow().failed.clone();
+    let failed = world.data_plane.get().failed;
     if !failed.is_empty() {
         move_edges(world, &failed)?;
         looped.reconcile().await;
     }
-    let state = world.data_plane.borrow().clone();
+    let state = world.data_plane.get();
     if state.version.is_none() {
         return Err(StartError::DataPlane(state.error.unwrap_or_else(|| "it does not answer".to_owned())));
     }
@@ -349,7 +349,7 @@ async fn open_data_plane(
 /// An address that the manifest fixes stays: it is reported.
 fn move_edges(world: &World, failed: &BTreeMap<SocketAddr, String>) -> Result<(), StartError> {
     let fixed: BTreeSet<SocketAddr> = world.desired.edges().filter_map(|e| e.call.listen).collect();
-    let mut edges = BTreeMap::clone(&world.edges.borrow());
+    let mut edges = BTreeMap::clone(&world.edges.get());
     let mut taken: BTreeSet<SocketAddr> = edges.values().copied().chain(failed.keys().copied()).collect();
     for ((caller, _), address) in
         edges.iter_mut().filter(|(_, a)| failed.contains_key(a) && !fixed.contains(a))
@@ -358,12 +358,12 @@ fn move_edges(world: &World, failed: &BTreeMap<SocketAddr, String>) -> Result<()
         *address =
             free.map_err(|source| StartError::Io { what: "no address for an edge".to_owned(), source })?;
         taken.insert(*address);
-        world.wishes.send_modify(|wishes| {
+        world.wishes.update(|wishes| {
             wishes.restarts.insert(caller.clone(), now());
         });
     }
     world.store.set_edges(&edges)?;
-    world.edges.send_replace(Arc::new(edges));
+    world.edges.set(Arc::new(edges));
     Ok(())
 }
 
@@ -409,8 +409,7 @@ fn watch_status(world: &Arc<World>) -> watch::Receiver<Arc<Status>> {
 }
 
 fn derive_status(world: &World, was_ready: bool) -> Status {
-    let observed = world.supervisor.observed();
-    let (observed, preparations) = (observed.borrow().clone(), world.preparations.borrow().clone());
+    let (observed, preparations) = (world.observed(), world.preparations.get());
     let service = |spec: &model::ServiceSpec| {
         let preparation = preparations.get(&spec.name).unwrap_or(&Preparation::Waiting);
         let status = status::service(spec, world.replicas_wanted(spec), preparation, &observed, was_ready);
@@ -418,8 +417,8 @@ fn derive_status(world: &World, was_ready: bool) -> Status {
     };
     let mut status = Status {
         desired: world.desired.clone(),
-        mode: *world.mode.borrow(),
-        data_plane: world.data_plane.borrow().clone(),
+        mode: world.mode.get(),
+        data_plane: world.data_plane.get(),
         services: world.desired.services.values().map(service).collect(),
         was_ready,
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use model::{DesiredState, ProcessId, ReleaseId, ReplicaId, ServiceName};
+use model::{DesiredState, ObservedState, ProcessId, ReleaseId, ReplicaId, ServiceName};
 use supervisor::Supervisor;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -29,19 +29,58 @@ pub struct World {
     /// Processes. Its `observed()` is the observed state.
     pub supervisor: Supervisor,
     /// What was asked for by hand. Written by the API.
-    pub wishes: watch::Sender<Wishes>,
+    pub wishes: State<Wishes>,
     /// How far each service's release is. Written by `prepare`.
-    pub preparations: watch::Sender<BTreeMap<ServiceName, Preparation>>,
+    pub preparations: State<BTreeMap<ServiceName, Preparation>>,
     /// The address of every edge. Written by `data_plane`.
-    pub edges: watch::Sender<Arc<BTreeMap<EdgeKey, SocketAddr>>>,
+    pub edges: State<Arc<BTreeMap<EdgeKey, SocketAddr>>>,
     /// The data plane. Written by `data_plane`.
-    pub data_plane: watch::Sender<DataPlane>,
+    pub data_plane: State<DataPlane>,
     /// Whether the app is to run. Written by [`crate::Control`].
-    pub mode: watch::Sender<Mode>,
+    pub mode: State<Mode>,
     /// Tells `prepare` to try again what failed.
     pub retry: Notify,
     /// Ends every reconciler.
     pub stop: CancellationToken,
+}
+
+/// A piece of state that can be waited for.
+///
+/// It is only ever copied out, never borrowed: a `watch` is a read-write lock underneath, and whoever looks at one
+/// state while holding another (or the same one again, with a writer waiting in between) can stop everything.
+#[derive(Debug)]
+pub struct State<T>(watch::Sender<T>);
+
+impl<T: Clone + PartialEq> State<T> {
+    /// With this value.
+    pub fn new(value: T) -> Self {
+        Self(watch::Sender::new(value))
+    }
+
+    /// A copy of the value as it is now.
+    pub fn get(&self) -> T {
+        self.0.borrow().clone()
+    }
+
+    /// Changes the value, one writer at a time; wakes nobody where it stays the same. `change` must not look at any
+    /// state.
+    pub fn update(&self, change: impl FnOnce(&mut T)) {
+        self.0.send_if_modified(|value| {
+            let before = value.clone();
+            change(value);
+            *value != before
+        });
+    }
+
+    /// Replaces the value; wakes nobody where it stays the same.
+    pub fn set(&self, value: T) {
+        self.update(|old| *old = value);
+    }
+
+    /// For those who wait for changes.
+    pub fn subscribe(&self) -> watch::Receiver<T> {
+        self.0.subscribe()
+    }
 }
 
 /// What was asked for by hand.
@@ -104,12 +143,17 @@ pub enum Mode {
 }
 
 impl World {
+    /// The replicas as they are now.
+    pub fn observed(&self) -> Arc<ObservedState> {
+        self.supervisor.observed().borrow().clone()
+    }
+
     /// How many replicas a service is to have now.
     pub fn replicas_wanted(&self, service: &model::ServiceSpec) -> u32 {
-        if *self.mode.borrow() == Mode::Stopping {
+        if self.mode.get() == Mode::Stopping {
             return 0;
         }
-        self.wishes.borrow().scales.get(&service.name).copied().unwrap_or(service.scale.min)
+        self.wishes.get().scales.get(&service.name).copied().unwrap_or(service.scale.min)
     }
 }
 

@@ -54,7 +54,7 @@ impl DataPlaneLoop {
         if link.client.shutdown().await.is_ok() {
             process::gone(&link.process).await;
         }
-        self.world.data_plane.send_modify(|d| *d = DataPlane::default());
+        self.world.data_plane.set(DataPlane::default());
     }
 
     /// The link to a living data plane, which is adopted or started as need be.
@@ -121,9 +121,8 @@ impl DataPlaneLoop {
     }
 
     fn table(&self) -> RouteTable {
-        let observed = self.world.supervisor.observed();
-        let open = *self.world.mode.borrow() == Mode::Open;
-        routes::table(&self.world.desired, &observed.borrow(), &self.world.edges.borrow(), open)
+        let open = self.world.mode.get() == Mode::Open;
+        routes::table(&self.world.desired, &self.world.observed(), &self.world.edges.get(), open)
     }
 
     async fn tell(&mut self, table: RouteTable) -> Result<Option<String>, LinkError> {
@@ -147,19 +146,13 @@ impl DataPlaneLoop {
     async fn publish(&mut self) -> Result<(), LinkError> {
         let Some(link) = self.link.as_mut() else { return Ok(()) };
         let stats = link.client.stats().await?;
-        let state = data_plane(link, &stats);
-        self.world.data_plane.send_if_modified(|d| {
-            let changed = *d != state;
-            *d = state;
-            changed
-        });
+        self.world.data_plane.set(data_plane(link, &stats));
         Ok(())
     }
 
     fn pause(&self) -> Duration {
-        let observed = self.world.supervisor.observed();
-        let draining = observed.borrow().replicas.values().any(|r| r.phase == Phase::Draining);
-        if draining || *self.world.mode.borrow() == Mode::Closing { STATS_DRAINING } else { STATS }
+        let draining = self.world.observed().replicas.values().any(|r| r.phase == Phase::Draining);
+        if draining || self.world.mode.get() == Mode::Closing { STATS_DRAINING } else { STATS }
     }
 
     async fn pass(&mut self, steps: &mut Vec<String>) -> Result<(), String> {
@@ -209,9 +202,7 @@ impl Reconciler for DataPlaneLoop {
                 // Most likely it was killed: what it was told is gone, and the next pass starts it anew at once.
                 let was_linked = self.link.take().is_some();
                 steps.push(format!("no data plane: {error}"));
-                self.world
-                    .data_plane
-                    .send_modify(|d| *d = DataPlane { error: Some(error), ..DataPlane::default() });
+                self.world.data_plane.set(DataPlane { error: Some(error), ..DataPlane::default() });
                 Outcome { steps, next: Some(if was_linked { Duration::ZERO } else { RETRY }) }
             }
         }

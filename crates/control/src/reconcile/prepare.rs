@@ -48,7 +48,7 @@ async fn keep_prepared(world: &World, service: &ServiceSpec, builds: &Semaphore)
 }
 
 fn tell(world: &World, service: &ServiceSpec, preparation: Preparation) {
-    world.preparations.send_modify(|all| {
+    world.preparations.update(|all| {
         all.insert(service.name.clone(), preparation);
     });
 }
@@ -86,7 +86,7 @@ async fn before_start(world: &World, service: &ServiceSpec, release: &ReleaseId)
     }
     // It may call other services, so its edges have to be there.
     let _ = world.data_plane.subscribe().wait_for(|d| d.version.is_some()).await;
-    let edges = world.edges.borrow().clone();
+    let edges = world.edges.get();
     let setting = Setting {
         desired: &world.desired,
         service,

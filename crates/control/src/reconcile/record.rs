@@ -19,7 +19,7 @@ impl Reconciler for Record {
     const NAME: &'static str = "record";
 
     async fn reconcile(&mut self) -> Outcome {
-        let after = self.world.supervisor.observed().borrow().clone();
+        let after = self.world.observed();
         if after == self.written {
             return Outcome::default();
         }

@@ -32,10 +32,10 @@ impl Replicas {
     }
 
     fn want(&self, service: &ServiceSpec) -> Want {
-        let preparations = self.world.preparations.borrow();
+        let preparations = self.world.preparations.get();
         // A replica is told the addresses of its edges, so they have to be there first.
-        let routed = self.world.data_plane.borrow().version.is_some();
-        let open = *self.world.mode.borrow() != Mode::Stopping;
+        let routed = self.world.data_plane.get().version.is_some();
+        let open = self.world.mode.get() != Mode::Stopping;
         let release = match preparations.get(&service.name) {
             Some(Preparation::Done(release)) if routed && open => Some(release.clone()),
             _ => None,
@@ -44,17 +44,14 @@ impl Replicas {
             service: service.name.clone(),
             release,
             replicas: self.world.replicas_wanted(service),
-            not_before: self.world.wishes.borrow().restarts.get(&service.name).copied().unwrap_or(0),
+            not_before: self.world.wishes.get().restarts.get(&service.name).copied().unwrap_or(0),
             drain_limit: service.limits.timeout.max(service.stop.grace),
         }
     }
 
     fn traffic(&self) -> Traffic {
-        let data_plane = self.world.data_plane.borrow();
-        Traffic {
-            routed: data_plane.version.map(|_| data_plane.routed.clone()),
-            in_flight: data_plane.in_flight.clone(),
-        }
+        let data_plane = self.world.data_plane.get();
+        Traffic { routed: data_plane.version.map(|_| data_plane.routed), in_flight: data_plane.in_flight }
     }
 
     async fn carry_out(&self, service: &ServiceSpec, step: &Step, want: &Want) -> Result<(), String> {
@@ -70,7 +67,7 @@ impl Replicas {
     async fn start(&self, service: &ServiceSpec, id: &ReplicaId, want: &Want) -> Result<(), String> {
         let Some(release) = &want.release else { return Ok(()) };
         let address = ports::free(&self.taken()).map_err(|e| e.to_string())?;
-        let edges = self.world.edges.borrow().clone();
+        let edges = self.world.edges.get();
         let setting = Setting {
             desired: &self.world.desired,
             service,
@@ -108,11 +105,9 @@ impl Replicas {
 
     /// Addresses that are somebody's, also where nobody listens at the moment.
     fn taken(&self) -> BTreeSet<SocketAddr> {
-        let observed = self.world.supervisor.observed();
-        let replicas: Vec<_> = observed.borrow().replicas.values().map(|r| r.address).collect();
-        let edges = self.world.edges.borrow();
+        let (observed, edges) = (self.world.observed(), self.world.edges.get());
         let gateway = self.world.desired.gateway.iter().map(|g| g.listen);
-        replicas.into_iter().chain(edges.values().copied()).chain(gateway).collect()
+        observed.replicas.values().map(|r| r.address).chain(edges.values().copied()).chain(gateway).collect()
     }
 }
 
@@ -127,8 +122,7 @@ impl Reconciler for Replicas {
 
     async fn reconcile(&mut self) -> Outcome {
         let mut outcome = Outcome::default();
-        let (observed, traffic, time) = (self.world.supervisor.observed(), self.traffic(), now());
-        let observed = observed.borrow().clone();
+        let (observed, traffic, time) = (self.world.observed(), self.traffic(), now());
         let mut look_again = |pause: Duration| {
             outcome.next = Some(outcome.next.map_or(pause, |next| next.min(pause)));
         };
