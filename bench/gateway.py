@@ -128,8 +128,8 @@ class Proxy:
         self.rounds.append({
             "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", report)[1]),
             "cpu": used / requests * 100_000,
-            "p50": milliseconds(re.search(r"50%\s+(\S+)", report)[1]),
-            "p99": milliseconds(re.search(r"99%\s+(\S+)", report)[1]),
+            "p50": percentile(50, report),
+            "p99": percentile(99, report),
             "rss": self.rss(),
         })
 
@@ -137,8 +137,9 @@ class Proxy:
         return statistics.median(round[key] for round in self.rounds)
 
 
-def milliseconds(text):
-    number, unit = re.match(r"([\d.]+)(\w+)", text).groups()
+def percentile(which, report):
+    """Milliseconds. Only whole lines: the statistics above them have percentages too."""
+    number, unit = re.search(rf"^\s+{which}%\s+([\d.]+)(\w+)$", report, re.MULTILINE).groups()
     return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
 
 
