@@ -74,24 +74,8 @@ impl Refusal {
 
 /// The name in `known` that `name` was probably meant to be: at most a third of it is different.
 fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let (distance, likely) = known.iter().map(|k| (edit_distance(name, k), *k)).min()?;
+    let (distance, likely) = known.iter().map(|k| (strsim::levenshtein(name, k), *k)).min()?;
     (distance <= likely.len().div_ceil(3)).then_some(likely)
-}
-
-/// How many characters must be put in, taken out or replaced to turn `a` into `b` (Levenshtein).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -109,14 +93,5 @@ mod tests {
             assert_eq!(Refusal::unknown_service(given, known).detail, expected);
         }
         assert_eq!(Refusal::unknown_service("x", []).detail, "there is no service `x`: the app has none");
-    }
-
-    #[test]
-    fn edit_distances() {
-        for (a, b, expected) in
-            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)]
-        {
-            assert_eq!(edit_distance(a, b), expected, "{a} {b}");
-        }
     }
 }

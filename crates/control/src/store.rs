@@ -4,7 +4,9 @@
 //! the app's mark in its environment (`ISLES_DATA`), by which it is found and ended.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -44,6 +46,9 @@ CREATE TABLE IF NOT EXISTS prepared (
 impl Store {
     /// Opens the database, and makes it when there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // SQLite gives its other files the mode of the database.
+        let private = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        private.map_err(|e| StoreError::Unreadable(format!("{}: {e}", path.display())))?;
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -200,6 +205,7 @@ impl Store {
 mod tests {
     use super::*;
     use model::Phase;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn state(phase: Phase) -> ReplicaState {
         ReplicaState {
@@ -239,6 +245,8 @@ mod tests {
             store.set_edges(&[(edge.clone(), ([127, 0, 0, 1], 5).into())].into()).unwrap();
             store.set_prepared(&id.service, &ReleaseId("r".into()), 1).unwrap();
         }
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.replicas().unwrap(), two);
         assert_eq!(store.gateway().unwrap(), Some(([127, 0, 0, 1], 81).into()));
