@@ -1,7 +1,5 @@
-//! Bringing a request to a replica: choose one, connect, send, wait for the head of the answer; once more if that
-//! cannot do harm.
+//! Bringing a request to a replica: choose one, ask it, and ask another where that helps and cannot do harm.
 
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,9 +9,11 @@ use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
 use crate::balance;
+use crate::exchange::{self, Exchanged, Failure};
 use crate::fault::{Code, Fault};
-use crate::outbound::{Outbound, Speech};
+use crate::outbound::Outbound;
 use crate::respond::Lease;
+use crate::retry::{self, Ending, Retries};
 use crate::table::{Endpoint, Lane, Target};
 use crate::worker::{View, Worker};
 
@@ -50,70 +50,42 @@ pub(crate) struct Reached {
     pub flight: Flight,
 }
 
-/// Why an attempt failed.
-#[derive(Debug)]
-enum Failure {
-    Unreachable(io::Error),
-    UnreachableInTime,
-    Closed(hyper::Error),
-    Late,
-    /// The client's own body failed: nobody else is to blame.
-    Body,
-}
-
-/// Sends a request until it is answered or may not be sent again.
-///
-/// It is sent at most twice, and the second time only if it is safe to. A replica that cannot be reached is replaced
-/// by another, once: nothing was sent.
+/// Sends a request until it is answered or may not be sent again; [`crate::retry`] says when it may.
 pub(crate) async fn run(worker: &Rc<Worker>, mut way: Way, mut request: Outbound) -> Result<Reached, Fault> {
-    let mut budget = Budget::of(way.lane());
+    let mut retries = Retries::new(way.lane().retries, request.is_repeated_above());
+    way.lane().edge.request(worker);
     let mut except = None;
     loop {
+        if way.time_left().is_zero() {
+            return Err(Fault::new(Code::Timeout, "no time was left to ask a replica"));
+        }
         let target = choose(worker, &mut way, except).await?;
         let flight = Flight::begin(worker, &way, target);
-        let failure = match once(worker, &way, &flight, &mut request, budget.resend).await {
-            Ok((response, lease)) => {
-                request.answered();
-                return Ok(Reached { response, lease, flight });
-            }
-            Err(failure) => failure,
+        let result = exchange::once(worker, &way, &flight, &mut request, retries.any()).await;
+        let ending = flight.settle(worker, &result);
+        let again = ending.and_then(|ending| {
+            let spend = || way.lane().edge.spend_retry(worker);
+            retries.next(ending, request.is_whole(), way.time_left(), spend)
+        });
+        let Some(pause) = again else {
+            return match result {
+                Ok((response, lease)) => {
+                    request.answered();
+                    Ok(Reached { response, lease, flight })
+                }
+                Err(failure) => Err(failure.into_fault(&flight, way.lane())),
+            };
         };
-        except = match failure {
-            Failure::Unreachable(_) | Failure::UnreachableInTime => {
-                flight.unreachable(worker);
-                Some(flight.endpoint().id)
-            }
-            Failure::Body => None,
-            _ => {
-                flight.failed();
-                // Alone, it may be tried again at once, on a fresh connection.
-                (way.lane().targets.len() > 1).then(|| flight.endpoint().id)
-            }
-        };
-        if !budget.allows(&failure, &request) {
-            return Err(failure.into_fault(&flight, way.lane()));
+        // Alone, it may be tried again, unless it cannot be reached: then there is news to wait for.
+        let alone = way.lane().targets.len() == 1 && ending != Some(Ending::Unsent);
+        except = (!alone).then(|| flight.endpoint().id);
+        if let Ok((response, lease)) = result {
+            lease.discard(response);
         }
-    }
-}
-
-/// What may still be done about failures.
-struct Budget {
-    redial: bool,
-    resend: bool,
-}
-
-impl Budget {
-    fn of(lane: &Lane) -> Self {
-        Self { redial: lane.retries > 0, resend: lane.retries > 0 }
-    }
-
-    fn allows(&mut self, failure: &Failure, request: &Outbound) -> bool {
-        match failure {
-            Failure::Unreachable(_) | Failure::UnreachableInTime => std::mem::take(&mut self.redial),
-            Failure::Closed(error) if !error.is_parse() => {
-                request.is_whole() && std::mem::take(&mut self.resend)
-            }
-            _ => false,
+        drop(flight);
+        request.repeated(retries.attempt());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -157,6 +129,10 @@ impl Way {
         &self.view.lanes[self.lane]
     }
 
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// Goes on with the newest table.
     fn renew(&mut self, worker: &Worker) -> Result<(), Fault> {
         let view = worker.view();
@@ -170,117 +146,6 @@ impl Way {
     }
 }
 
-async fn once(
-    worker: &Rc<Worker>,
-    way: &Way,
-    flight: &Flight,
-    request: &mut Outbound,
-    may_resend: bool,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    match request.speech() {
-        Speech::Http1 => once_h1(worker, way, flight, request, may_resend).await,
-        Speech::Http2 => {
-            let exchange = once_h2(worker, way, flight, request, may_resend);
-            timeout_at(way.deadline.into(), exchange).await.unwrap_or(Err(Failure::Late))
-        }
-    }
-}
-
-async fn once_h1(
-    worker: &Rc<Worker>,
-    way: &Way,
-    flight: &Flight,
-    request: &mut Outbound,
-    may_resend: bool,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let pool = worker.pools.of(flight.endpoint());
-    loop {
-        let (mut connection, fresh) = match pool.take() {
-            Some(connection) => (connection, false),
-            None => (in_time(way, pool.connect(flight.endpoint())).await?, true),
-        };
-        let message = request.message(flight.endpoint(), way.deadline, may_resend);
-        let sent = connection.sender.try_send_request(message);
-        let Some(answered) = connection.alarm.limit(way.deadline.into(), sent).await else {
-            return Err(Failure::Late);
-        };
-        match answered {
-            Ok(response) => return Ok((response, Lease::h1(connection, pool))),
-            Err(mut refused) => match refused.take_message() {
-                // Nothing was sent: a connection from the pool had grown stale, which is nobody's failure.
-                Some(message) => {
-                    request.take_back(message);
-                    if fresh {
-                        return Err(Failure::Unreachable(io::Error::other(refused.into_error())));
-                    }
-                }
-                None => return Err(Failure::of(refused.into_error())),
-            },
-        }
-    }
-}
-
-async fn once_h2(
-    worker: &Rc<Worker>,
-    way: &Way,
-    flight: &Flight,
-    request: &mut Outbound,
-    may_resend: bool,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let pool = worker.pools.of(flight.endpoint());
-    loop {
-        let (shared, fresh) = in_time(way, pool.share(flight.endpoint())).await?;
-        let message = request.message(flight.endpoint(), way.deadline, may_resend);
-        match shared.sender().try_send_request(message).await {
-            Ok(response) => return Ok((response, Lease::h2(shared))),
-            Err(mut refused) => match refused.take_message() {
-                Some(message) => {
-                    request.take_back(message);
-                    if fresh {
-                        return Err(Failure::Unreachable(io::Error::other(refused.into_error())));
-                    }
-                    pool.discard(&shared);
-                }
-                None => return Err(Failure::of(refused.into_error())),
-            },
-        }
-    }
-}
-
-async fn in_time<T>(way: &Way, connecting: impl Future<Output = io::Result<T>>) -> Result<T, Failure> {
-    let limit = Instant::now() + way.lane().timeouts.connect;
-    match timeout_at(limit.min(way.deadline).into(), connecting).await {
-        Ok(connected) => connected.map_err(Failure::Unreachable),
-        Err(_) if way.deadline < limit => Err(Failure::Late),
-        Err(_) => Err(Failure::UnreachableInTime),
-    }
-}
-
-impl Failure {
-    fn of(error: hyper::Error) -> Self {
-        if error.is_user() { Self::Body } else { Self::Closed(error) }
-    }
-
-    fn into_fault(self, flight: &Flight, lane: &Lane) -> Fault {
-        let replica = &flight.endpoint().replica;
-        match self {
-            Self::Unreachable(error) => {
-                Fault::new(Code::ConnectFailed, format!("no connection to {replica}: {error}"))
-            }
-            Self::UnreachableInTime => {
-                let limit = lane.timeouts.connect;
-                Fault::new(Code::Timeout, format!("no connection to {replica} within {limit:?}"))
-            }
-            Self::Closed(error) if error.is_parse() => {
-                Fault::new(Code::BadResponse, format!("the answer of {replica} is not HTTP: {error}"))
-            }
-            Self::Closed(error) => Fault::new(Code::UpstreamClosed, format!("{replica}: {error}")),
-            Self::Late => Fault::new(Code::Timeout, format!("{replica} did not answer in time")),
-            Self::Body => Fault::new(Code::BadBody, "the request's body ended before its time"),
-        }
-    }
-}
-
 impl Flight {
     pub(crate) fn begin(worker: &Worker, way: &Way, target: usize) -> Self {
         let flight = Self { view: Rc::clone(&way.view), lane: way.lane, target, worker: worker.index };
@@ -291,6 +156,26 @@ impl Flight {
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.target().endpoint
+    }
+
+    /// Draws the conclusions from an attempt's result. Returns how it ended if it could be repeated.
+    fn settle(&self, worker: &Worker, result: &Result<Exchanged, Failure>) -> Option<Ending> {
+        match result {
+            Ok((response, _)) => {
+                if response.status().is_server_error() {
+                    self.failed();
+                }
+                retry::unavailable(response).map(Ending::Unavailable)
+            }
+            Err(failure) => {
+                match failure {
+                    Failure::Unreachable(_) | Failure::UnreachableInTime => self.unreachable(worker),
+                    Failure::Body => {}
+                    _ => self.failed(),
+                }
+                failure.ending()
+            }
+        }
     }
 
     /// Counts the attempt as failed.

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
 
 use crate::fault::{Code, Fault};
-use crate::headers;
+use crate::headers::{self, Trust};
 use crate::route::{self, Found};
 use crate::table::{Entry, Kind, Lane, Table};
 
@@ -62,8 +62,7 @@ pub(crate) fn find_way<'a>(
     let way = match &entry.kind {
         Kind::Edge { caller_header, lane, .. } => {
             let limit = table.lanes[*lane].timeouts.request;
-            let left = headers::deadline(request.headers()).map(Duration::from_millis);
-            let limit = left.map_or(limit, |left| left.min(limit));
+            let limit = within(limit, headers::time_left(request.headers(), Trust::Inside));
             let caller = Caller::Service(caller_header);
             Way { lane: *lane, caller, strip: "", deadline: arrived + limit }
         }
@@ -89,12 +88,17 @@ pub(crate) fn find_way<'a>(
                 }
             };
             let limit = route.timeout.unwrap_or(table.lanes[route.lane].timeouts.request);
+            let limit = within(limit, headers::time_left(request.headers(), Trust::Outside));
             let strip = if route.strip { route.path.as_str() } else { "" };
             Way { lane: route.lane, caller: Caller::Client, strip, deadline: arrived + limit }
         }
     };
     check_http(&table.lanes[way.lane])?;
     Ok(way)
+}
+
+fn within(limit: Duration, left: Option<Duration>) -> Duration {
+    left.map_or(limit, |left| left.min(limit))
 }
 
 fn check_http(lane: &Lane) -> Result<(), Fault> {

@@ -55,6 +55,13 @@ impl Lease {
         Self::H2 { _shared: shared }
     }
 
+    /// Drops an answer that is not passed on. Its connection serves again if nothing more comes on it.
+    pub(crate) fn discard(mut self, answer: Response<Incoming>) {
+        if answer.body().is_end_stream() {
+            self.give_back();
+        }
+    }
+
     fn give_back(&mut self) {
         if let Self::H1 { connection, pool } = self
             && let Some(connection) = connection.take()

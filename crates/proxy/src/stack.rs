@@ -67,9 +67,6 @@ fn pass_on(client: &Client, reached: Reached, tunnel: Option<OnUpgrade>) -> Resu
     let version = response.version();
     let agreed = headers::clean(response.headers_mut(), version, Trust::Response);
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        if response.status().is_server_error() {
-            flight.failed();
-        }
         return Ok(respond::pass(response, lease, flight));
     }
     let (Some(tunnel), Some(protocol)) = (tunnel, agreed) else {

@@ -10,6 +10,7 @@ use http::HeaderValue;
 use model::{ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceName, Timeouts};
 
 use crate::counters::Counters;
+use crate::edge::Edge;
 use crate::route::{self, Router};
 
 /// An immutable snapshot.
@@ -44,6 +45,7 @@ pub(crate) struct Lane {
     pub timeouts: Timeouts,
     pub retries: u32,
     pub targets: Vec<Target>,
+    pub edge: Arc<Edge>,
 }
 
 /// An endpoint as the goal of one lane.
@@ -67,7 +69,7 @@ pub(crate) struct Endpoint {
 }
 
 /// Caller and callee.
-type Edge = (ServiceName, ServiceName);
+type Pair = (ServiceName, ServiceName);
 type EndpointKey = (ReplicaId, ReleaseId, SocketAddr);
 
 /// Compiles tables, and gives what stays the same from one to the next the same counters.
@@ -76,8 +78,9 @@ pub(crate) struct Compiler {
     workers: usize,
     next_id: u64,
     endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
-    listeners: HashMap<(SocketAddr, Option<Edge>), Arc<Counters>>,
+    listeners: HashMap<(SocketAddr, Option<Pair>), Arc<Counters>>,
     targets: HashMap<(SocketAddr, ServiceName, u64), Arc<Counters>>,
+    edges: HashMap<(SocketAddr, ServiceName), Arc<Edge>>,
 }
 
 impl Compiler {
@@ -88,6 +91,7 @@ impl Compiler {
             endpoints: HashMap::new(),
             listeners: HashMap::new(),
             targets: HashMap::new(),
+            edges: HashMap::new(),
         }
     }
 
@@ -113,6 +117,7 @@ impl Compiler {
         self.endpoints.retain(|_, e| routed.contains(&e.id) || e.counters.in_flight() > 0);
         self.listeners.retain(|_, counters| Arc::strong_count(counters) > 1);
         self.targets.retain(|_, counters| Arc::strong_count(counters) > 1);
+        self.edges.retain(|_, edge| Arc::strong_count(edge) > 1);
     }
 
     fn entry(&mut self, source: &RouteTable, listener: &model::Listener, lanes: &mut Vec<Lane>) -> Entry {
@@ -151,11 +156,13 @@ impl Compiler {
     }
 
     fn lane(&mut self, source: &RouteTable, listener: SocketAddr, service: &ServiceName) -> Lane {
+        let edge = self.edges.entry((listener, service.clone()));
+        let edge = Arc::clone(edge.or_insert_with(|| Arc::new(Edge::new(self.workers))));
         let Some(upstream) = source.upstreams.get(service) else {
             // A table without it is answered as one without replicas: both may be mended by the next table.
             let timeouts = Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) };
             let (service, protocol) = (service.clone(), Protocol::Http);
-            return Lane { service, protocol, timeouts, retries: 0, targets: Vec::new() };
+            return Lane { service, protocol, timeouts, retries: 0, targets: Vec::new(), edge };
         };
         let targets = upstream
             .endpoints
@@ -173,6 +180,7 @@ impl Compiler {
             timeouts: upstream.timeouts,
             retries: upstream.retries,
             targets,
+            edge,
         }
     }
 

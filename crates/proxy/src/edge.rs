@@ -1,0 +1,29 @@
+//! What is known about the calls of one listener to one service; it outlives the table.
+
+use crate::retry::Budget;
+use crate::window::Window;
+use crate::worker::Worker;
+
+/// The calls of one listener to one service.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    /// Requests, however often each is sent.
+    requests: Window,
+    budget: Budget,
+}
+
+impl Edge {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { requests: Window::new(workers), budget: Budget::new(workers) }
+    }
+
+    /// Counts a request.
+    pub(crate) fn request(&self, worker: &Worker) {
+        self.requests.add(worker.index, worker.now());
+    }
+
+    /// Takes one repetition from the budget, if there is one left.
+    pub(crate) fn spend_retry(&self, worker: &Worker) -> bool {
+        self.budget.spend(&self.requests, worker.index, worker.now())
+    }
+}

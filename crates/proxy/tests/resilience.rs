@@ -1,0 +1,187 @@
+//! A service in trouble is neither lost nor drowned: real sockets, scripted replicas.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use common::*;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// A replica whose answers are scripted: the function gets the number of the request, from 0 on.
+async fn scripted<F>(h2: bool, script: F) -> (SocketAddr, Arc<AtomicUsize>)
+where
+    F: Fn(usize, &Request<Incoming>) -> Response<Body> + Clone + Send + Sync + 'static,
+{
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let address = backend(h2, move |request| {
+        let answer = script(count.fetch_add(1, Relaxed), &request);
+        async move { answer }
+    })
+    .await;
+    (address, seen)
+}
+
+fn answer(status: u16, text: impl Into<bytes::Bytes>) -> Response<Body> {
+    Response::builder().status(status).body(full(text)).unwrap()
+}
+
+fn with(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+/// `clients` connections that send `each` requests one after the other; how many got which status.
+async fn hammer(address: SocketAddr, clients: usize, each: usize, method: &'static str) -> Vec<u16> {
+    let mut running = JoinSet::new();
+    for _ in 0..clients {
+        running.spawn(async move {
+            let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+            tokio::spawn(connection);
+            let mut statuses = Vec::with_capacity(each);
+            for _ in 0..each {
+                sender.ready().await.unwrap();
+                let response = sender.send_request(request(method, "/", "")).await.unwrap();
+                statuses.push(response.status().as_u16());
+                text(response).await;
+            }
+            statuses
+        });
+    }
+    running.join_all().await.concat()
+}
+
+#[tokio::test]
+async fn an_answer_of_unavailable_is_tried_again_where_that_is_safe() {
+    for status in [502, 503, 504] {
+        let (sick, seen) = scripted(false, move |n, _| answer(if n == 0 { status } else { 200 }, "up")).await;
+        let (_plane, address) = edge_to(&[sick]).await;
+        assert_eq!(get(address, "/").await, (200, "up".to_owned()));
+        assert_eq!(seen.load(Relaxed), 2);
+    }
+    for (status, method, key, expected, attempts) in [
+        (503, "POST", None, 503, 1),
+        (503, "POST", Some("k1"), 503, 3),
+        (500, "GET", None, 500, 1),
+        (503, "GET", None, 503, 3),
+    ] {
+        let (sick, seen) = scripted(false, move |_, _| answer(status, "down")).await;
+        let (mut plane, address) = edge_to(&[sick]).await;
+        let mut asked = request(method, "/", "body");
+        if let Some(key) = key {
+            asked = with(asked, "idempotency-key", key);
+        }
+        let response = fetch(address, asked).await;
+        assert_eq!(
+            (response.status().as_u16(), seen.load(Relaxed)),
+            (expected, attempts),
+            "{method} {key:?}"
+        );
+        assert_eq!(text(response).await, "down", "the last answer is passed on");
+        let stats = plane.stats().await;
+        assert_eq!(stats.endpoints[0].failures, attempts as u64);
+        assert_eq!((stats.listeners[0].requests, stats.listeners[0].failures), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn grpc_is_tried_again_when_it_is_unavailable_without_a_message() {
+    let (replica, seen) = scripted(true, |n, request| {
+        let status = if n == 0 { "14" } else { "0" };
+        let left = request.headers()["grpc-timeout"].clone();
+        Response::builder().header("grpc-status", status).header("left", left).body(full("")).unwrap()
+    })
+    .await;
+    let (_plane, address) = edge_to(&[replica]).await;
+    let call = |timeout: &str| {
+        let call = Request::post("http://s/pkg.Service/Call").header("content-type", "application/grpc");
+        call.header("idempotency-key", "k1").header("grpc-timeout", timeout).body(full("")).unwrap()
+    };
+    let response = fetch_h2(address, call("2S")).await;
+    assert_eq!((&response.headers()["grpc-status"], seen.load(Relaxed)), (&"0".parse().unwrap(), 2));
+    let left = |response: &Response<Incoming>| -> u64 {
+        response.headers()["left"].to_str().unwrap().strip_suffix('m').unwrap().parse().unwrap()
+    };
+    assert!((1..=2000).contains(&left(&response)), "the caller's limit goes on");
+    let response = fetch_h2(address, call("1H")).await;
+    assert!((2001..=5000).contains(&left(&response)), "the service's limit is smaller");
+}
+
+#[tokio::test]
+async fn a_short_pause_that_an_answer_asks_for_is_made_and_a_long_one_is_passed_on() {
+    let after = |seconds: &'static str| {
+        scripted(false, move |n, _| {
+            let mut answer = answer(if n == 0 { 503 } else { 200 }, "");
+            answer.headers_mut().insert("retry-after", seconds.parse().unwrap());
+            answer
+        })
+    };
+    let (replica, seen) = after("1").await;
+    let (_plane, address) = edge_to(&[replica]).await;
+    let begun = Instant::now();
+    assert_eq!(get(address, "/").await.0, 200);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert_eq!(seen.load(Relaxed), 2);
+
+    for (seconds, deadline) in [("30", "5000"), ("1", "900")] {
+        let (replica, seen) = after(seconds).await;
+        let (_plane, address) = edge_to(&[replica]).await;
+        let response = fetch(address, with(request("GET", "/", ""), "x-isles-deadline", deadline)).await;
+        assert_eq!((response.status().as_u16(), seen.load(Relaxed)), (503, 1));
+        assert_eq!(response.headers()["retry-after"], seconds);
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_says_so_and_is_not_multiplied_by_the_next_hop() {
+    let script = |_, request: &Request<Incoming>| match request.headers().get("x-isles-attempt") {
+        None => answer(503, ""),
+        Some(attempt) => answer(200, attempt.to_str().unwrap().to_owned()),
+    };
+    let (replica, _) = scripted(false, script).await;
+    let (_plane, address) = edge_to(&[replica]).await;
+    assert_eq!(get(address, "/").await, (200, "2".to_owned()));
+
+    let repetition = || with(request("GET", "/", ""), "x-isles-attempt", "2");
+    let (down, seen) = scripted(false, |_, _| answer(503, "")).await;
+    let (_plane, address) = edge_to(&[down]).await;
+    assert_eq!(fetch(address, repetition()).await.status(), 503);
+    assert_eq!(seen.load(Relaxed), 1);
+    let (_plane, address) = gateway_to(&[down]).await;
+    assert_eq!(fetch(address, repetition()).await.status(), 503);
+    assert_eq!(seen.load(Relaxed), 1 + 3, "nobody outside can switch repetitions off");
+}
+
+#[tokio::test]
+async fn nothing_is_dialled_when_no_time_is_left() {
+    let replica = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut plane, address) = edge_to(&[replica.local_addr().unwrap()]).await;
+    let response = fetch(address, with(request("GET", "/", ""), "x-isles-deadline", "0")).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-isles-error"]),
+        (504, &"timeout".parse().unwrap())
+    );
+    assert_eq!(plane.stats().await.endpoints[0].requests, 0);
+}
+
+#[tokio::test]
+async fn a_storm_of_repetitions_stays_within_the_budget() {
+    let (replica, seen) = scripted(false, |n, _| answer(if n % 5 < 2 { 503 } else { 200 }, "")).await;
+    let (_plane, address) = edge_to(&[replica]).await;
+    let begun = Instant::now();
+    let statuses = hammer(address, 20, 100, "GET").await;
+    let windows = begun.elapsed().as_secs() as usize / 10 + 1;
+    let repeated = seen.load(Relaxed) - statuses.len();
+    assert!(repeated >= 100, "{repeated}");
+    assert!(repeated <= statuses.len() / 5 + 100 * windows, "{repeated} in {windows} windows");
+    assert!(statuses.contains(&503), "the answer is passed on when the budget is spent");
+}
