@@ -41,6 +41,7 @@ pub(crate) struct Flight {
     lane: usize,
     target: usize,
     worker: usize,
+    begun: Instant,
 }
 
 /// An answer has begun.
@@ -92,7 +93,7 @@ pub(crate) async fn run(worker: &Rc<Worker>, mut way: Way, mut request: Outbound
 
 /// Chooses a replica; where none is ready, waits a little for a table that has one.
 pub(crate) async fn choose(worker: &Worker, way: &mut Way, except: Option<u64>) -> Result<usize, Fault> {
-    let target = balance::pick(way.lane(), worker.now(), except);
+    let target = balance::pick(way.lane(), worker.moment(), except);
     match target {
         Some(target) if Some(way.lane().targets[target].endpoint.id) != except => Ok(target),
         _ => wait_for_other(worker, way, except).await,
@@ -111,7 +112,7 @@ async fn wait_for_other(worker: &Worker, way: &mut Way, except: Option<u64>) -> 
                 until = (Instant::now() + APPEAR).min(way.deadline);
             }
         }
-        match balance::pick(way.lane(), worker.now(), except) {
+        match balance::pick(way.lane(), worker.moment(), except) {
             Some(target) if !news || Some(way.lane().targets[target].endpoint.id) != except => {
                 return Ok(target);
             }
@@ -148,7 +149,8 @@ impl Way {
 
 impl Flight {
     pub(crate) fn begin(worker: &Worker, way: &Way, target: usize) -> Self {
-        let flight = Self { view: Rc::clone(&way.view), lane: way.lane, target, worker: worker.index };
+        let (view, begun) = (Rc::clone(&way.view), Instant::now());
+        let flight = Self { view, lane: way.lane, target, worker: worker.index, begun };
         flight.target().endpoint.counters.slot(worker.index).begin();
         flight.target().counters.slot(worker.index).request();
         flight
@@ -160,22 +162,26 @@ impl Flight {
 
     /// Draws the conclusions from an attempt's result. Returns how it ended if it could be repeated.
     fn settle(&self, worker: &Worker, result: &Result<Exchanged, Failure>) -> Option<Ending> {
-        match result {
+        let ending = match result {
             Ok((response, _)) => {
                 if response.status().is_server_error() {
                     self.failed();
                 }
                 retry::unavailable(response).map(Ending::Unavailable)
             }
-            Err(failure) => {
-                match failure {
-                    Failure::Unreachable(_) | Failure::UnreachableInTime => self.unreachable(worker),
-                    Failure::Body => {}
-                    _ => self.failed(),
-                }
+            Err(Failure::Body) => return None,
+            Err(failure @ (Failure::Unreachable(_) | Failure::UnreachableInTime)) => {
+                self.unreachable(worker);
                 failure.ending()
             }
-        }
+            Err(failure) => {
+                self.failed();
+                failure.ending()
+            }
+        };
+        let bad = ending.is_some() || result.is_err();
+        self.endpoint().latency.learn(self.worker, worker.now(), self.begun.elapsed(), bad);
+        ending
     }
 
     /// Counts the attempt as failed.

@@ -1,12 +1,39 @@
-//! Which replica gets an attempt: the less busy of two drawn at random.
+//! Which replica gets an attempt: the better of two drawn at random, by latency and load.
+//!
+//! Two draws keep requests from running all at once to whichever replica looked best a moment ago.
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::latency::GRAIN;
 use crate::table::{Lane, Target};
 
-/// Draws a target. `except` is an endpoint that has just failed: it is drawn only if there is no other. `now` is the
-/// process's clock in milliseconds.
-pub(crate) fn pick(lane: &Lane, now: u64, except: Option<u64>) -> Option<usize> {
+/// How long a new replica takes to get its full share, in milliseconds.
+const WARM_UP: u64 = 10_000;
+/// The part of its share with which it begins.
+const FIRST_SHARE: f64 = 0.1;
+/// Latencies that differ by less than this factor are the same: what is busier decides.
+const NOISE: f64 = 2.0;
+
+/// What is known about a replica that was drawn.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// Microseconds; none while unknown.
+    latency: Option<f64>,
+    in_flight: u64,
+    /// Whether it takes part in this draw: a new one does so more and more often.
+    warm: bool,
+}
+
+/// The moment of a choice and who makes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub worker: usize,
+    /// Milliseconds on the process's clock.
+    pub now: u64,
+}
+
+/// Draws a target. `except` is an endpoint that has just failed: it is drawn only if there is no other.
+pub(crate) fn pick(lane: &Lane, moment: Moment, except: Option<u64>) -> Option<usize> {
     let targets = lane.targets.as_slice();
     let count = targets.len();
     if count < 2 {
@@ -14,9 +41,11 @@ pub(crate) fn pick(lane: &Lane, now: u64, except: Option<u64>) -> Option<usize> 
     }
     let first = fastrand::usize(..count);
     let second = (first + fastrand::usize(1..count)) % count;
-    let usable = |index: usize| is_usable(&targets[index], now, except);
+    let usable = |index: usize| is_usable(&targets[index], moment.now, except);
     match (usable(first), usable(second)) {
-        (true, true) => Some(less_busy(targets, first, second)),
+        (true, true) => {
+            Some(if second_is_better(&targets[first], &targets[second], moment) { second } else { first })
+        }
         (true, false) => Some(first),
         (false, true) => Some(second),
         // Two bad draws: look at all, from a random place on; failing that, anything but the exception.
@@ -32,9 +61,37 @@ fn is_usable(target: &Target, now: u64, except: Option<u64>) -> bool {
     Some(target.endpoint.id) != except && target.endpoint.avoid_until.load(Relaxed) <= now
 }
 
-fn less_busy(targets: &[Target], a: usize, b: usize) -> usize {
-    let in_flight = |index: usize| targets[index].endpoint.counters.in_flight();
-    if in_flight(b) < in_flight(a) { b } else { a }
+fn second_is_better(first: &Target, second: &Target, moment: Moment) -> bool {
+    let share = |target: &Target| share(moment.now.saturating_sub(target.endpoint.born));
+    let standing = |target: &Target, warm: bool| Standing {
+        latency: target.endpoint.latency.value(moment.worker, moment.now),
+        in_flight: target.endpoint.counters.in_flight(),
+        warm,
+    };
+    let (a, b) = (share(first), share(second));
+    // Measured by the older of the two: where all are new, none is held back.
+    let warm = |own: f64| own >= a.max(b) || fastrand::f64() * a.max(b) < own;
+    is_better(standing(second, warm(b)), standing(first, warm(a)))
+}
+
+/// The part of its full share that a replica of this age gets.
+fn share(age: u64) -> f64 {
+    if age >= WARM_UP { 1.0 } else { (age as f64 / WARM_UP as f64).max(FIRST_SHARE) }
+}
+
+/// Whether `a` should be asked and not `b`.
+fn is_better(a: Standing, b: Standing) -> bool {
+    if a.warm != b.warm {
+        return a.warm;
+    }
+    if let (Some(mine), Some(other)) = (a.latency, b.latency) {
+        let (mine, other) = (mine.max(GRAIN), other.max(GRAIN));
+        if mine > other * NOISE || other > mine * NOISE {
+            let cost = |latency: f64, in_flight: u64| latency * (in_flight as f64 + 1.0);
+            return cost(mine, a.in_flight) < cost(other, b.in_flight);
+        }
+    }
+    a.in_flight < b.in_flight
 }
 
 #[cfg(test)]
@@ -47,6 +104,10 @@ mod tests {
     use crate::table::{Compiler, Table};
 
     fn table_of(endpoints: u16) -> Table {
+        Compiler::new(1).compile(&source_of(1..=endpoints), 0)
+    }
+
+    fn source_of(endpoints: std::ops::RangeInclusive<u16>) -> RouteTable {
         let endpoint = |n: u16| Endpoint {
             replica: format!("s-{n}").parse().unwrap(),
             release: ReleaseId("r".to_owned()),
@@ -55,12 +116,12 @@ mod tests {
         let timeouts = Timeouts { connect: std::time::Duration::ZERO, request: std::time::Duration::ZERO };
         let upstream = Upstream {
             protocol: Protocol::Http,
-            endpoints: (1..=endpoints).map(endpoint).collect(),
+            endpoints: endpoints.map(endpoint).collect(),
             timeouts,
             retries: 1,
         };
         let (caller, callee) = ("c".parse().unwrap(), "s".parse().unwrap());
-        Compiler::new(1).compile(&RouteTable {
+        RouteTable {
             app: "app".parse().unwrap(),
             version: 1,
             listeners: vec![Listener {
@@ -68,12 +129,12 @@ mod tests {
                 kind: ListenerKind::Edge { caller, callee },
             }],
             upstreams: BTreeMap::from([("s".parse().unwrap(), upstream)]),
-        })
+        }
     }
 
     fn drawn(lane: &Lane, now: u64, except: Option<u64>) -> Vec<u32> {
         let mut indices: Vec<u32> = (0..200)
-            .filter_map(|_| pick(lane, now, except))
+            .filter_map(|_| pick(lane, Moment { worker: 0, now }, except))
             .map(|target| lane.targets[target].endpoint.replica.index)
             .collect();
         indices.sort_unstable();
@@ -104,5 +165,81 @@ mod tests {
         let only = alone.lanes[0].targets[0].endpoint.id;
         assert_eq!(drawn(&alone.lanes[0], 0, Some(only)), [1]);
         assert!(drawn(&table_of(0).lanes[0], 0, None).is_empty());
+    }
+
+    #[test]
+    fn the_better_of_two() {
+        let of = |latency: Option<f64>, in_flight, warm| Standing { latency, in_flight, warm };
+        let (ms, secs) = (|n: f64| Some(n * 1e3), |n: f64| Some(n * 1e6));
+        for (a, b, expected) in [
+            (of(None, 0, true), of(None, 1, true), true),
+            (of(None, 1, true), of(None, 0, true), false),
+            (of(None, 0, true), of(secs(1.0), 0, true), false),
+            (of(ms(10.0), 0, true), of(ms(25.0), 0, true), true),
+            (of(ms(10.0), 2, true), of(ms(25.0), 0, true), false),
+            (of(ms(10.0), 1, true), of(ms(25.0), 0, true), true),
+            // As good as equal: the load decides.
+            (of(ms(10.0), 1, true), of(ms(19.0), 0, true), false),
+            (of(ms(0.01), 1, true), of(ms(0.9), 0, true), false),
+            // A new replica waits its turn, whatever else is true of it.
+            (of(ms(1.0), 0, false), of(ms(900.0), 9, true), false),
+            (of(ms(900.0), 9, true), of(ms(1.0), 0, false), true),
+        ] {
+            assert_eq!(is_better(a, b), expected, "{a:?} {b:?}");
+        }
+    }
+
+    fn share_of_first(table: &Table, now: u64) -> f64 {
+        let lane = &table.lanes[0];
+        let first = (0..4000).filter(|_| pick(lane, Moment { worker: 0, now }, None) == Some(0)).count();
+        first as f64 / 4000.0
+    }
+
+    #[test]
+    fn a_slow_replica_gets_little_until_its_slowness_is_forgotten() {
+        let table = table_of(2);
+        let lane = &table.lanes[0];
+        let ms = std::time::Duration::from_millis;
+        for (target, took) in [(0, ms(500)), (1, ms(2))] {
+            lane.targets[target].endpoint.latency.learn(0, 20_000, took, false);
+        }
+        assert_eq!(share_of_first(&table, 20_000), 0.0);
+        // The others being very busy, it helps.
+        (0..300).for_each(|_| lane.targets[1].endpoint.counters.slot(0).begin());
+        assert_eq!(share_of_first(&table, 20_000), 1.0);
+    }
+
+    #[test]
+    fn a_new_replica_gets_its_share_little_by_little() {
+        fastrand::seed(7);
+        for (age, least, most) in [(0, 0.02, 0.13), (5_000, 0.2, 0.3), (10_000, 0.47, 0.53)] {
+            let (mut compiler, born) = (Compiler::new(1), 100_000);
+            compiler.compile(&source_of(2..=2), 0);
+            let table = compiler.compile(&source_of(1..=2), born);
+            let share = share_of_first(&table, born + age);
+            assert!((least..=most).contains(&share), "{share} at {age}");
+        }
+        let (mut compiler, born) = (Compiler::new(1), 100_000);
+        let table = compiler.compile(&source_of(1..=2), born);
+        let share = share_of_first(&table, born);
+        assert!((0.47..=0.53).contains(&share), "all are new: {share}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn of_two_one_is_at_most_better_and_of_any_number_one_is_drawn(
+            standings in proptest::array::uniform2(
+                (proptest::option::of(0.0f64..1e7), 0u64..1000, proptest::bool::ANY)),
+            count in 1u16..6,
+            now in 0u64..30_000,
+            except in proptest::option::of(0u64..7),
+        ) {
+            let [a, b] = standings.map(|(latency, in_flight, warm)| Standing { latency, in_flight, warm });
+            proptest::prop_assert!(!(is_better(a, b) && is_better(b, a)));
+            let table = table_of(count);
+            let lane = &table.lanes[0];
+            let target = pick(lane, Moment { worker: 3, now }, except).unwrap();
+            proptest::prop_assert!(count == 1 || Some(lane.targets[target].endpoint.id) != except);
+        }
     }
 }

@@ -31,6 +31,7 @@ mod fault;
 mod headers;
 mod identify;
 mod ids;
+mod latency;
 pub mod link;
 mod listen;
 mod outbound;

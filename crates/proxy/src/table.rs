@@ -11,6 +11,7 @@ use model::{ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceNam
 
 use crate::counters::Counters;
 use crate::edge::Edge;
+use crate::latency::Latency;
 use crate::route::{self, Router};
 
 /// An immutable snapshot.
@@ -64,6 +65,9 @@ pub(crate) struct Endpoint {
     pub release: ReleaseId,
     pub address: SocketAddr,
     pub counters: Counters,
+    pub latency: Latency,
+    /// When it was first routed, in milliseconds on the process's clock.
+    pub born: u64,
     /// Milliseconds on the process's clock before which another endpoint is preferred.
     pub avoid_until: AtomicU64,
 }
@@ -76,6 +80,8 @@ type EndpointKey = (ReplicaId, ReleaseId, SocketAddr);
 #[derive(Debug)]
 pub(crate) struct Compiler {
     workers: usize,
+    /// The time of the present table, in milliseconds on the process's clock.
+    now: u64,
     next_id: u64,
     endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
     listeners: HashMap<(SocketAddr, Option<Pair>), Arc<Counters>>,
@@ -87,6 +93,7 @@ impl Compiler {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             workers,
+            now: 0,
             next_id: 0,
             endpoints: HashMap::new(),
             listeners: HashMap::new(),
@@ -95,7 +102,9 @@ impl Compiler {
         }
     }
 
-    pub(crate) fn compile(&mut self, source: &RouteTable) -> Table {
+    /// `now` is the process's clock in milliseconds.
+    pub(crate) fn compile(&mut self, source: &RouteTable, now: u64) -> Table {
+        self.now = now;
         let mut table = Table { version: Some(source.version), ..Table::default() };
         for listener in &source.listeners {
             let entry = self.entry(source, listener, &mut table.lanes);
@@ -194,6 +203,8 @@ impl Compiler {
                 release: declared.release.clone(),
                 address: declared.address,
                 counters: Counters::new(self.workers),
+                latency: Latency::new(self.workers),
+                born: self.now,
                 avoid_until: AtomicU64::new(0),
             })
         });

@@ -185,3 +185,18 @@ async fn a_storm_of_repetitions_stays_within_the_budget() {
     assert!(repeated <= statuses.len() / 5 + 100 * windows, "{repeated} in {windows} windows");
     assert!(statuses.contains(&503), "the answer is passed on when the budget is spent");
 }
+
+#[tokio::test]
+async fn a_slow_replica_of_three_gets_few_requests() {
+    let slow = backend(false, |_| async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        answer(200, "slow")
+    })
+    .await;
+    let (mut plane, address) = edge_to(&[slow, named("a").await, named("b").await]).await;
+    hammer(address, 8, 100, "GET").await;
+    let stats = plane.stats().await;
+    let requests: Vec<u64> = stats.endpoints.iter().map(|endpoint| endpoint.requests).collect();
+    assert!(requests[0] < 80, "a tenth at most: {requests:?}");
+    assert!(requests[1] > 200 && requests[2] > 200, "{requests:?}");
+}
