@@ -8,14 +8,15 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
-use crate::balance;
+use crate::balance::{self, Pick};
 use crate::exchange::{self, Exchanged, Failure};
 use crate::fault::{Code, Fault};
 use crate::outbound::Outbound;
+use crate::quarantine::Ticket;
 use crate::respond::Lease;
 use crate::retry::{self, Ending, Retries};
 use crate::table::{Endpoint, Lane, Target};
-use crate::worker::{View, Worker};
+use crate::worker::{Moment, View, Worker};
 
 /// How long a request waits for a replica to appear.
 const APPEAR: Duration = Duration::from_secs(1);
@@ -42,6 +43,15 @@ pub(crate) struct Flight {
     target: usize,
     worker: usize,
     begun: Instant,
+    /// The replica was out: this attempt tries whether it is well again.
+    trial: Option<Trial>,
+}
+
+/// A ticket, handed back when the attempt is settled, or without a word when it is dropped before.
+#[derive(Debug)]
+struct Trial {
+    ticket: Ticket,
+    worker: Rc<Worker>,
 }
 
 /// An answer has begun.
@@ -60,8 +70,8 @@ pub(crate) async fn run(worker: &Rc<Worker>, mut way: Way, mut request: Outbound
         if way.time_left().is_zero() {
             return Err(Fault::new(Code::Timeout, "no time was left to ask a replica"));
         }
-        let target = choose(worker, &mut way, except).await?;
-        let flight = Flight::begin(worker, &way, target);
+        let pick = choose(worker, &mut way, except, request.is_whole()).await?;
+        let mut flight = Flight::begin(worker, &way, pick);
         let result = exchange::once(worker, &way, &flight, &mut request, retries.any()).await;
         let ending = flight.settle(worker, &result);
         let again = ending.and_then(|ending| {
@@ -91,16 +101,26 @@ pub(crate) async fn run(worker: &Rc<Worker>, mut way: Way, mut request: Outbound
     }
 }
 
-/// Chooses a replica; where none is ready, waits a little for a table that has one.
-pub(crate) async fn choose(worker: &Worker, way: &mut Way, except: Option<u64>) -> Result<usize, Fault> {
-    let target = balance::pick(way.lane(), worker.moment(), except);
-    match target {
-        Some(target) if Some(way.lane().targets[target].endpoint.id) != except => Ok(target),
-        _ => wait_for_other(worker, way, except).await,
+/// Chooses a replica; where none is ready, waits a little for a table that has one. `safe` says that the request can
+/// be repeated.
+pub(crate) async fn choose(
+    worker: &Worker,
+    way: &mut Way,
+    except: Option<u64>,
+    safe: bool,
+) -> Result<Pick, Fault> {
+    match balance::pick(way.lane(), worker.moment(), except, safe) {
+        Some(pick) if !way.is(pick.target, except) => Ok(pick),
+        _ => wait_for_other(worker, way, except, safe).await,
     }
 }
 
-async fn wait_for_other(worker: &Worker, way: &mut Way, except: Option<u64>) -> Result<usize, Fault> {
+async fn wait_for_other(
+    worker: &Worker,
+    way: &mut Way,
+    except: Option<u64>,
+    safe: bool,
+) -> Result<Pick, Fault> {
     let patience = if way.lane().targets.is_empty() { APPEAR } else { NEWS };
     let mut until = (Instant::now() + patience).min(way.deadline);
     loop {
@@ -112,10 +132,8 @@ async fn wait_for_other(worker: &Worker, way: &mut Way, except: Option<u64>) -> 
                 until = (Instant::now() + APPEAR).min(way.deadline);
             }
         }
-        match balance::pick(way.lane(), worker.moment(), except) {
-            Some(target) if !news || Some(way.lane().targets[target].endpoint.id) != except => {
-                return Ok(target);
-            }
+        match balance::pick(way.lane(), worker.moment(), except, safe) {
+            Some(pick) if !news || !way.is(pick.target, except) => return Ok(pick),
             None if !news => {
                 let detail = format!("no replica of {} is ready", way.lane().service);
                 return Err(Fault::new(Code::NoReplica, detail));
@@ -128,6 +146,11 @@ async fn wait_for_other(worker: &Worker, way: &mut Way, except: Option<u64>) -> 
 impl Way {
     pub(crate) fn lane(&self) -> &Lane {
         &self.view.lanes[self.lane]
+    }
+
+    /// Whether a target is this endpoint.
+    fn is(&self, target: usize, endpoint: Option<u64>) -> bool {
+        Some(self.lane().targets[target].endpoint.id) == endpoint
     }
 
     fn time_left(&self) -> Duration {
@@ -148,9 +171,10 @@ impl Way {
 }
 
 impl Flight {
-    pub(crate) fn begin(worker: &Worker, way: &Way, target: usize) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, way: &Way, pick: Pick) -> Self {
         let (view, begun) = (Rc::clone(&way.view), Instant::now());
-        let flight = Self { view, lane: way.lane, target, worker: worker.index, begun };
+        let trial = pick.ticket.map(|ticket| Trial { ticket, worker: Rc::clone(worker) });
+        let flight = Self { view, lane: way.lane, target: pick.target, worker: worker.index, begun, trial };
         flight.target().endpoint.counters.slot(worker.index).begin();
         flight.target().counters.slot(worker.index).request();
         flight
@@ -161,27 +185,47 @@ impl Flight {
     }
 
     /// Draws the conclusions from an attempt's result. Returns how it ended if it could be repeated.
-    fn settle(&self, worker: &Worker, result: &Result<Exchanged, Failure>) -> Option<Ending> {
-        let ending = match result {
+    fn settle(&mut self, worker: &Worker, result: &Result<Exchanged, Failure>) -> Option<Ending> {
+        let (ending, went_well) = match result {
             Ok((response, _)) => {
                 if response.status().is_server_error() {
                     self.failed();
                 }
-                retry::unavailable(response).map(Ending::Unavailable)
+                let ending = retry::unavailable(response).map(Ending::Unavailable);
+                (ending, Some(ending.is_none()))
             }
-            Err(Failure::Body) => return None,
+            Err(Failure::Body) => (None, None),
             Err(failure @ (Failure::Unreachable(_) | Failure::UnreachableInTime)) => {
                 self.unreachable(worker);
-                failure.ending()
+                (failure.ending(), Some(false))
+            }
+            Err(Failure::Late) => {
+                self.failed();
+                // A caller that left it little time proves nothing.
+                let limit = self.view.lanes[self.lane].timeouts.request;
+                (None, (self.begun.elapsed() * 2 >= limit).then_some(false))
             }
             Err(failure) => {
                 self.failed();
-                failure.ending()
+                (failure.ending(), Some(false))
             }
         };
-        let bad = ending.is_some() || result.is_err();
-        self.endpoint().latency.learn(self.worker, worker.now(), self.begun.elapsed(), bad);
+        self.judge(worker.now(), went_well);
         ending
+    }
+
+    /// Remembers of the replica how an attempt went, if that can be said.
+    pub(crate) fn judge(&mut self, now: u64, went_well: Option<bool>) {
+        let lane = &self.view.lanes[self.lane];
+        let endpoint = &lane.targets[self.target].endpoint;
+        if let Some(trial) = self.trial.take() {
+            lane.service_state.outliers.settle(endpoint, trial.ticket, went_well, now);
+        }
+        if let Some(went_well) = went_well {
+            endpoint.latency.learn(self.worker, now, self.begun.elapsed(), !went_well);
+            let moment = Moment { worker: self.worker, now };
+            lane.service_state.outliers.learn(&lane.targets, self.target, went_well, moment);
+        }
     }
 
     /// Counts the attempt as failed.
@@ -203,6 +247,9 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if let Some(worker) = self.trial.as_ref().map(|trial| Rc::clone(&trial.worker)) {
+            self.judge(worker.now(), None);
+        }
         self.target().endpoint.counters.slot(self.worker).end();
     }
 }

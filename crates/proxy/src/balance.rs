@@ -5,7 +5,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::latency::GRAIN;
+use crate::quarantine::Ticket;
 use crate::table::{Lane, Target};
+use crate::worker::Moment;
 
 /// How long a new replica takes to get its full share, in milliseconds.
 const WARM_UP: u64 = 10_000;
@@ -24,41 +26,50 @@ struct Standing {
     warm: bool,
 }
 
-/// The moment of a choice and who makes it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
-    pub worker: usize,
-    /// Milliseconds on the process's clock.
-    pub now: u64,
+/// A replica that was drawn.
+#[derive(Debug)]
+pub(crate) struct Pick {
+    /// Its index in the lane.
+    pub target: usize,
+    /// It is out, and this request tries whether it is well again.
+    pub ticket: Option<Ticket>,
 }
 
-/// Draws a target. `except` is an endpoint that has just failed: it is drawn only if there is no other.
-pub(crate) fn pick(lane: &Lane, moment: Moment, except: Option<u64>) -> Option<usize> {
+/// Draws a target. `except` is an endpoint that has just failed: it is drawn only if there is no other. `safe` says
+/// that the request can be repeated.
+pub(crate) fn pick(lane: &Lane, moment: Moment, except: Option<u64>, safe: bool) -> Option<Pick> {
     let targets = lane.targets.as_slice();
     let count = targets.len();
     if count < 2 {
-        return (count == 1).then_some(0);
+        return (count == 1).then_some(Pick { target: 0, ticket: None });
     }
     let first = fastrand::usize(..count);
+    let drawn = &targets[first].endpoint;
+    if drawn.health.is_ejected()
+        && Some(drawn.id) != except
+        && let Some(ticket) = lane.service_state.outliers.enter(drawn, moment.now, safe)
+    {
+        return Some(Pick { target: first, ticket: Some(ticket) });
+    }
     let second = (first + fastrand::usize(1..count)) % count;
     let usable = |index: usize| is_usable(&targets[index], moment.now, except);
-    match (usable(first), usable(second)) {
-        (true, true) => {
-            Some(if second_is_better(&targets[first], &targets[second], moment) { second } else { first })
-        }
-        (true, false) => Some(first),
-        (false, true) => Some(second),
+    let target = match (usable(first), usable(second)) {
+        (true, true) if second_is_better(&targets[first], &targets[second], moment) => second,
+        (true, _) => first,
+        (false, true) => second,
         // Two bad draws: look at all, from a random place on; failing that, anything but the exception.
         (false, false) => {
             let mut turned = (first..count).chain(0..first);
             let other = |index: &usize| Some(targets[*index].endpoint.id) != except;
-            turned.clone().find(|index| usable(*index)).or_else(|| turned.find(other)).or(Some(first))
+            turned.clone().find(|index| usable(*index)).or_else(|| turned.find(other)).unwrap_or(first)
         }
-    }
+    };
+    Some(Pick { target, ticket: None })
 }
 
 fn is_usable(target: &Target, now: u64, except: Option<u64>) -> bool {
-    Some(target.endpoint.id) != except && target.endpoint.avoid_until.load(Relaxed) <= now
+    let endpoint = &target.endpoint;
+    Some(endpoint.id) != except && endpoint.avoid_until.load(Relaxed) <= now && !endpoint.health.is_ejected()
 }
 
 fn second_is_better(first: &Target, second: &Target, moment: Moment) -> bool {
@@ -96,46 +107,14 @@ fn is_better(a: Standing, b: Standing) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use model::{Endpoint, Listener, ListenerKind, Protocol, ReleaseId, RouteTable, Timeouts, Upstream};
-
     use super::*;
     use crate::table::{Compiler, Table};
-
-    fn table_of(endpoints: u16) -> Table {
-        Compiler::new(1).compile(&source_of(1..=endpoints), 0)
-    }
-
-    fn source_of(endpoints: std::ops::RangeInclusive<u16>) -> RouteTable {
-        let endpoint = |n: u16| Endpoint {
-            replica: format!("s-{n}").parse().unwrap(),
-            release: ReleaseId("r".to_owned()),
-            address: ([127, 0, 0, 1], n).into(),
-        };
-        let timeouts = Timeouts { connect: std::time::Duration::ZERO, request: std::time::Duration::ZERO };
-        let upstream = Upstream {
-            protocol: Protocol::Http,
-            endpoints: endpoints.map(endpoint).collect(),
-            timeouts,
-            retries: 1,
-        };
-        let (caller, callee) = ("c".parse().unwrap(), "s".parse().unwrap());
-        RouteTable {
-            app: "app".parse().unwrap(),
-            version: 1,
-            listeners: vec![Listener {
-                address: ([127, 0, 0, 1], 9).into(),
-                kind: ListenerKind::Edge { caller, callee },
-            }],
-            upstreams: BTreeMap::from([("s".parse().unwrap(), upstream)]),
-        }
-    }
+    use crate::testing::{source_of, table_of};
 
     fn drawn(lane: &Lane, now: u64, except: Option<u64>) -> Vec<u32> {
         let mut indices: Vec<u32> = (0..200)
-            .filter_map(|_| pick(lane, Moment { worker: 0, now }, except))
-            .map(|target| lane.targets[target].endpoint.replica.index)
+            .filter_map(|_| pick(lane, Moment { worker: 0, now }, except, true))
+            .map(|pick| lane.targets[pick.target].endpoint.replica.index)
             .collect();
         indices.sort_unstable();
         indices.dedup();
@@ -168,6 +147,21 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_out_is_drawn_for_trials_only_one_at_a_time() {
+        let table = table_of(2);
+        let lane = &table.lanes[0];
+        let outliers = &lane.service_state.outliers;
+        (0..5).for_each(|_| outliers.learn(&lane.targets, 0, false, Moment { worker: 0, now: 0 }));
+        assert_eq!(drawn(lane, 29_999, None), [2]);
+        let second = lane.targets[1].endpoint.id;
+        assert_eq!(drawn(lane, 29_999, Some(second)), [1], "rather than the one that just failed");
+        let picks = (0..100).filter_map(|_| pick(lane, Moment { worker: 0, now: 30_000 }, None, true));
+        let (trials, others): (Vec<_>, Vec<_>) = picks.partition(|pick| pick.ticket.is_some());
+        assert_eq!((trials.len(), trials[0].target), (1, 0));
+        assert!(others.iter().all(|pick| pick.target == 1));
+    }
+
+    #[test]
     fn the_better_of_two() {
         let of = |latency: Option<f64>, in_flight, warm| Standing { latency, in_flight, warm };
         let (ms, secs) = (|n: f64| Some(n * 1e3), |n: f64| Some(n * 1e6));
@@ -191,7 +185,8 @@ mod tests {
 
     fn share_of_first(table: &Table, now: u64) -> f64 {
         let lane = &table.lanes[0];
-        let first = (0..4000).filter(|_| pick(lane, Moment { worker: 0, now }, None) == Some(0)).count();
+        let pick = || pick(lane, Moment { worker: 0, now }, None, true).unwrap().target;
+        let first = (0..4000).filter(|_| pick() == 0).count();
         first as f64 / 4000.0
     }
 
@@ -238,7 +233,7 @@ mod tests {
             proptest::prop_assert!(!(is_better(a, b) && is_better(b, a)));
             let table = table_of(count);
             let lane = &table.lanes[0];
-            let target = pick(lane, Moment { worker: 3, now }, except).unwrap();
+            let target = pick(lane, Moment { worker: 3, now }, except, true).unwrap().target;
             proptest::prop_assert!(count == 1 || Some(lane.targets[target].endpoint.id) != except);
         }
     }

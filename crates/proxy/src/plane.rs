@@ -129,6 +129,7 @@ impl Plane {
                     in_flight: totals.in_flight,
                     requests: totals.requests,
                     failures: totals.failures,
+                    ejected: endpoint.health.is_ejected(),
                 }
             })
             .collect();

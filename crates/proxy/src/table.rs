@@ -12,7 +12,9 @@ use model::{ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceNam
 use crate::counters::Counters;
 use crate::edge::Edge;
 use crate::latency::Latency;
+use crate::outlier::Health;
 use crate::route::{self, Router};
+use crate::service::Service;
 
 /// An immutable snapshot.
 #[derive(Debug, Default)]
@@ -47,6 +49,7 @@ pub(crate) struct Lane {
     pub retries: u32,
     pub targets: Vec<Target>,
     pub edge: Arc<Edge>,
+    pub service_state: Arc<Service>,
 }
 
 /// An endpoint as the goal of one lane.
@@ -66,6 +69,7 @@ pub(crate) struct Endpoint {
     pub address: SocketAddr,
     pub counters: Counters,
     pub latency: Latency,
+    pub health: Health,
     /// When it was first routed, in milliseconds on the process's clock.
     pub born: u64,
     /// Milliseconds on the process's clock before which another endpoint is preferred.
@@ -87,6 +91,7 @@ pub(crate) struct Compiler {
     listeners: HashMap<(SocketAddr, Option<Pair>), Arc<Counters>>,
     targets: HashMap<(SocketAddr, ServiceName, u64), Arc<Counters>>,
     edges: HashMap<(SocketAddr, ServiceName), Arc<Edge>>,
+    services: HashMap<ServiceName, Arc<Service>>,
 }
 
 impl Compiler {
@@ -99,6 +104,7 @@ impl Compiler {
             listeners: HashMap::new(),
             targets: HashMap::new(),
             edges: HashMap::new(),
+            services: HashMap::new(),
         }
     }
 
@@ -127,6 +133,7 @@ impl Compiler {
         self.listeners.retain(|_, counters| Arc::strong_count(counters) > 1);
         self.targets.retain(|_, counters| Arc::strong_count(counters) > 1);
         self.edges.retain(|_, edge| Arc::strong_count(edge) > 1);
+        self.services.retain(|_, service| Arc::strong_count(service) > 1);
     }
 
     fn entry(&mut self, source: &RouteTable, listener: &model::Listener, lanes: &mut Vec<Lane>) -> Entry {
@@ -167,13 +174,22 @@ impl Compiler {
     fn lane(&mut self, source: &RouteTable, listener: SocketAddr, service: &ServiceName) -> Lane {
         let edge = self.edges.entry((listener, service.clone()));
         let edge = Arc::clone(edge.or_insert_with(|| Arc::new(Edge::new(self.workers))));
+        let service_state = Arc::clone(self.services.entry(service.clone()).or_default());
         let Some(upstream) = source.upstreams.get(service) else {
             // A table without it is answered as one without replicas: both may be mended by the next table.
             let timeouts = Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) };
             let (service, protocol) = (service.clone(), Protocol::Http);
-            return Lane { service, protocol, timeouts, retries: 0, targets: Vec::new(), edge };
+            return Lane {
+                service,
+                protocol,
+                timeouts,
+                retries: 0,
+                targets: Vec::new(),
+                edge,
+                service_state,
+            };
         };
-        let targets = upstream
+        let targets: Vec<_> = upstream
             .endpoints
             .iter()
             .map(|declared| {
@@ -183,6 +199,7 @@ impl Compiler {
                 Target { endpoint, counters }
             })
             .collect();
+        service_state.outliers.limit(&targets, self.now);
         Lane {
             service: service.clone(),
             protocol: upstream.protocol,
@@ -190,6 +207,7 @@ impl Compiler {
             retries: upstream.retries,
             targets,
             edge,
+            service_state,
         }
     }
 
@@ -204,6 +222,7 @@ impl Compiler {
                 address: declared.address,
                 counters: Counters::new(self.workers),
                 latency: Latency::new(self.workers),
+                health: Health::new(self.workers),
                 born: self.now,
                 avoid_until: AtomicU64::new(0),
             })

@@ -54,17 +54,22 @@ pub(crate) async fn forward(
 async fn reach(worker: &Rc<Worker>, mut way: Way) -> Option<(TcpStream, Flight)> {
     let mut except = None;
     for _ in 0..2 {
-        let target = choose(worker, &mut way, except).await.ok()?;
-        let flight = Flight::begin(worker, &way, target);
+        // A connection that is not made loses nothing, so it may always be tried.
+        let pick = choose(worker, &mut way, except, true).await.ok()?;
+        let mut flight = Flight::begin(worker, &way, pick);
         let endpoint = flight.endpoint();
         let connect = way.view.lanes[way.lane].timeouts.connect;
         match timeout(connect, pool::dial(endpoint)).await {
-            Ok(Ok(stream)) => return Some((stream, flight)),
+            Ok(Ok(stream)) => {
+                flight.judge(worker.now(), Some(true));
+                return Some((stream, flight));
+            }
             Ok(Err(error)) => warn!(replica = %endpoint.replica, %error, "cannot connect"),
             Err(_) => warn!(replica = %endpoint.replica, "no connection in time"),
         }
         except = Some(endpoint.id);
         flight.unreachable(worker);
+        flight.judge(worker.now(), Some(false));
     }
     None
 }

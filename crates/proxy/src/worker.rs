@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tracing::warn;
 
-use crate::balance::Moment;
 use crate::connection;
 use crate::drain::Gate;
 use crate::plane::Shared;
@@ -45,6 +44,15 @@ pub(crate) struct Worker {
     pub pools: Pools,
     shared: Arc<Shared>,
     view: RefCell<Rc<View>>,
+}
+
+/// Who decides, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// The calling thread's worker.
+    pub worker: usize,
+    /// Milliseconds on this process's clock.
+    pub now: u64,
 }
 
 /// A thread's reference to a table: requests count references without touching what threads share.

@@ -12,6 +12,7 @@ use common::*;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use model::Protocol;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -199,4 +200,42 @@ async fn a_slow_replica_of_three_gets_few_requests() {
     let requests: Vec<u64> = stats.endpoints.iter().map(|endpoint| endpoint.requests).collect();
     assert!(requests[0] < 80, "a tenth at most: {requests:?}");
     assert!(requests[1] > 200 && requests[2] > 200, "{requests:?}");
+}
+
+#[tokio::test]
+async fn one_sick_replica_of_three_costs_next_to_nothing() {
+    let (unavailable, _) = scripted(false, |_, _| answer(503, "sick")).await;
+    let closing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closes = closing.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            read_head(&mut closing.accept().await.unwrap().0).await;
+        }
+    });
+    for sick in [unavailable, closes] {
+        let (mut plane, address) = edge_to(&[sick, named("a").await, named("b").await]).await;
+        let (read, written) = tokio::join!(hammer(address, 9, 800, "GET"), hammer(address, 3, 800, "POST"));
+        let failed = |statuses: &[u16]| statuses.iter().filter(|status| **status != 200).count();
+        assert_eq!(failed(&read), 0, "reads are asked again elsewhere");
+        let all = read.len() + written.len();
+        assert!(failed(&written) * 1000 <= all, "{} of {all}", failed(&written));
+        let stats = plane.stats().await;
+        let ejected: Vec<bool> = stats.endpoints.iter().map(|endpoint| endpoint.ejected).collect();
+        assert_eq!(ejected, [true, false, false]);
+        assert!(stats.endpoints[0].requests <= 5 + 12, "only those under way: {stats:?}");
+    }
+}
+
+#[tokio::test]
+async fn at_most_half_of_the_replicas_are_left_out() {
+    let (a, _) = scripted(false, |_, _| answer(503, "")).await;
+    let (b, _) = scripted(false, |_, _| answer(503, "")).await;
+    let (mut plane, address) = edge_to(&[a, b]).await;
+    hammer(address, 4, 20, "POST").await;
+    let ejected = |stats: proxy::link::Stats| stats.endpoints.iter().filter(|e| e.ejected).count();
+    assert_eq!(ejected(plane.stats().await), 1);
+
+    let table = Table::new().version(2).edge(address, "web", "s").upstream("s", Protocol::Http, &[a]);
+    plane.apply(&table.0).await;
+    assert_eq!(ejected(plane.stats().await), 0, "the one that is left is not left out");
 }
