@@ -63,6 +63,7 @@ fn upstream(service: &ServiceSpec, observed: &ObservedState) -> Upstream {
             request: service.limits.timeout,
         },
         retries: service.limits.retries,
+        in_flight: service.limits.in_flight,
     }
 }
 

@@ -8,6 +8,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
+use crate::admit::Admission;
 use crate::balance::{self, Pick};
 use crate::exchange::{self, Exchanged, Failure};
 use crate::fault::{Code, Fault};
@@ -45,6 +46,7 @@ pub(crate) struct Flight {
     begun: Instant,
     /// The replica was out: this attempt tries whether it is well again.
     trial: Option<Trial>,
+    admission: Option<Admission>,
 }
 
 /// A ticket, handed back when the attempt is settled, or without a word when it is dropped before.
@@ -62,9 +64,13 @@ pub(crate) struct Reached {
 }
 
 /// Sends a request until it is answered or may not be sent again; [`crate::retry`] says when it may.
-pub(crate) async fn run(worker: &Rc<Worker>, mut way: Way, mut request: Outbound) -> Result<Reached, Fault> {
+pub(crate) async fn run(
+    worker: &Rc<Worker>,
+    mut way: Way,
+    mut request: Outbound,
+    mut admission: Admission,
+) -> Result<Reached, Fault> {
     let mut retries = Retries::new(way.lane().retries, request.is_repeated_above());
-    way.lane().edge.request(worker);
     let mut except = None;
     loop {
         if way.time_left().is_zero() {
@@ -73,15 +79,17 @@ pub(crate) async fn run(worker: &Rc<Worker>, mut way: Way, mut request: Outbound
         let pick = choose(worker, &mut way, except, request.is_whole()).await?;
         let mut flight = Flight::begin(worker, &way, pick);
         let result = exchange::once(worker, &way, &flight, &mut request, retries.any()).await;
-        let ending = flight.settle(worker, &result);
+        let (ending, went_well) = flight.settle(worker, &result);
         let again = ending.and_then(|ending| {
             let spend = || way.lane().edge.spend_retry(worker);
             retries.next(ending, request.is_whole(), way.time_left(), spend)
         });
         let Some(pause) = again else {
+            admission.settle(went_well);
             return match result {
                 Ok((response, lease)) => {
                     request.answered();
+                    flight.carry(admission);
                     Ok(Reached { response, lease, flight })
                 }
                 Err(failure) => Err(failure.into_fault(&flight, way.lane())),
@@ -174,9 +182,10 @@ impl Flight {
     pub(crate) fn begin(worker: &Rc<Worker>, way: &Way, pick: Pick) -> Self {
         let (view, begun) = (Rc::clone(&way.view), Instant::now());
         let trial = pick.ticket.map(|ticket| Trial { ticket, worker: Rc::clone(worker) });
-        let flight = Self { view, lane: way.lane, target: pick.target, worker: worker.index, begun, trial };
-        flight.target().endpoint.counters.slot(worker.index).begin();
-        flight.target().counters.slot(worker.index).request();
+        let (lane, target, worker) = (way.lane, pick.target, worker.index);
+        let flight = Self { view, lane, target, worker, begun, trial, admission: None };
+        flight.target().endpoint.counters.slot(worker).begin();
+        flight.target().counters.slot(worker).request();
         flight
     }
 
@@ -184,8 +193,18 @@ impl Flight {
         &self.target().endpoint
     }
 
-    /// Draws the conclusions from an attempt's result. Returns how it ended if it could be repeated.
-    fn settle(&mut self, worker: &Worker, result: &Result<Exchanged, Failure>) -> Option<Ending> {
+    /// Keeps the request's place at the service until the attempt's end.
+    pub(crate) fn carry(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// Draws the conclusions from an attempt's result. Returns how it ended if it could be repeated, and whether the
+    /// service did well if that can be said.
+    fn settle(
+        &mut self,
+        worker: &Worker,
+        result: &Result<Exchanged, Failure>,
+    ) -> (Option<Ending>, Option<bool>) {
         let (ending, went_well) = match result {
             Ok((response, _)) => {
                 if response.status().is_server_error() {
@@ -211,7 +230,7 @@ impl Flight {
             }
         };
         self.judge(worker.now(), went_well);
-        ending
+        (ending, went_well)
     }
 
     /// Remembers of the replica how an attempt went, if that can be said.

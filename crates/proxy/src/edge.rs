@@ -1,5 +1,6 @@
 //! What is known about the calls of one listener to one service; it outlives the table.
 
+use crate::breaker::Breaker;
 use crate::retry::Budget;
 use crate::window::Window;
 use crate::worker::Worker;
@@ -7,19 +8,15 @@ use crate::worker::Worker;
 /// The calls of one listener to one service.
 #[derive(Debug)]
 pub(crate) struct Edge {
-    /// Requests, however often each is sent.
-    requests: Window,
+    /// Requests that were admitted, however often each is sent.
+    pub requests: Window,
+    pub breaker: Breaker,
     budget: Budget,
 }
 
 impl Edge {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { requests: Window::new(workers), budget: Budget::new(workers) }
-    }
-
-    /// Counts a request.
-    pub(crate) fn request(&self, worker: &Worker) {
-        self.requests.add(worker.index, worker.now());
+        Self { requests: Window::new(workers), breaker: Breaker::new(workers), budget: Budget::new(workers) }
     }
 
     /// Takes one repetition from the budget, if there is one left.

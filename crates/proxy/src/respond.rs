@@ -170,7 +170,7 @@ pub(crate) fn refuse(fault: &Fault, request_id: HeaderValue, grpc: bool) -> Resp
     headers.insert(headers::ERROR, HeaderValue::from_static(fault.code.name()));
     headers.insert(headers::REQUEST_ID, request_id);
     if fault.code.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(fault.retry_after));
     }
     response.map(|body| Answer::new(Kind::Fault(body)))
 }

@@ -174,7 +174,8 @@ impl Compiler {
     fn lane(&mut self, source: &RouteTable, listener: SocketAddr, service: &ServiceName) -> Lane {
         let edge = self.edges.entry((listener, service.clone()));
         let edge = Arc::clone(edge.or_insert_with(|| Arc::new(Edge::new(self.workers))));
-        let service_state = Arc::clone(self.services.entry(service.clone()).or_default());
+        let service_state = self.services.entry(service.clone());
+        let service_state = Arc::clone(service_state.or_insert_with(|| Arc::new(Service::new(self.workers))));
         let Some(upstream) = source.upstreams.get(service) else {
             // A table without it is answered as one without replicas: both may be mended by the next table.
             let timeouts = Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) };
@@ -200,6 +201,7 @@ impl Compiler {
             })
             .collect();
         service_state.outliers.limit(&targets, self.now);
+        service_state.bulkhead.set_limit(upstream.in_flight);
         Lane {
             service: service.clone(),
             protocol: upstream.protocol,

@@ -25,6 +25,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         endpoints: replicas.map(endpoint).collect(),
         timeouts: Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(1) },
         retries: 1,
+        in_flight: u32::MAX,
     };
     let (caller, callee) = ("c".parse().unwrap(), "s".parse().unwrap());
     let kind = ListenerKind::Edge { caller, callee };

@@ -33,11 +33,21 @@ impl Window {
 
     /// What all workers counted in the ten seconds up to `now`.
     pub(crate) fn sum(&self, now: u64) -> u64 {
+        self.sum_of(now, |_| true)
+    }
+
+    /// The same, without what was counted before the second of `from`.
+    pub(crate) fn sum_from(&self, from: u64, now: u64) -> u64 {
+        let from = second(from);
+        self.sum_of(now, |of| of >= from)
+    }
+
+    fn sum_of(&self, now: u64, counts: impl Fn(u64) -> bool) -> u64 {
         let now = second(now);
         let fresh = |bucket: &AtomicU64| {
             let (of, count) = unpack(bucket.load(Relaxed));
             // Another worker's clock may be read a moment later: its second is part of the window too.
-            if of + SECONDS > now { count } else { 0 }
+            if of + SECONDS > now && counts(of) { count } else { 0 }
         };
         self.0.iter().flat_map(|ring| &ring.0).map(fresh).sum()
     }
@@ -65,6 +75,9 @@ mod tests {
         window.add(0, 5_000);
         for (now, sum) in [(0, 3), (9_999, 3), (10_000, 1), (14_999, 1), (15_000, 0), (100_000, 0)] {
             assert_eq!(window.sum(now), sum, "at {now}");
+        }
+        for (from, sum) in [(0, 3), (1_000, 1), (5_999, 1), (6_000, 0)] {
+            assert_eq!(window.sum_from(from, 5_000), sum, "from {from}");
         }
     }
 

@@ -5,7 +5,7 @@ mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -238,4 +238,67 @@ async fn at_most_half_of_the_replicas_are_left_out() {
     let table = Table::new().version(2).edge(address, "web", "s").upstream("s", Protocol::Http, &[a]);
     plane.apply(&table.0).await;
     assert_eq!(ejected(plane.stats().await), 0, "the one that is left is not left out");
+}
+
+/// The status, the code of a refusal, and the pause that it asks for.
+async fn refusal(address: SocketAddr) -> (u16, String, String) {
+    let response = fetch(address, request("POST", "/", "")).await;
+    let field = |name| response.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+    (response.status().as_u16(), field("x-isles-error"), field("retry-after"))
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_not_asked_for_a_while_and_then_tried() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = Arc::clone(&well);
+    let (replica, seen) =
+        scripted(false, move |_, _| answer(if is_well.load(Relaxed) { 200 } else { 503 }, "")).await;
+    let (address, other) = (free(), free());
+    let table = Table::new().edge(address, "web", "s").edge(other, "cron", "s");
+    let _plane = Plane::with(&table.upstream("s", Protocol::Http, &[replica]).0).await;
+    let statuses = hammer(address, 4, 50, "POST").await;
+    assert!(statuses.iter().all(|status| *status == 503));
+    let asked = seen.load(Relaxed);
+    assert!((20..24).contains(&asked), "{asked} of {}", statuses.len());
+    let (status, code, after) = refusal(address).await;
+    assert_eq!((status, code.as_str()), (503, "circuit_open"));
+    assert!((1..=5).contains(&after.parse().unwrap()), "{after}");
+    assert_eq!(refusal(other).await.1, "", "another caller's circuit is its own");
+
+    well.store(true, Relaxed);
+    until("a trial goes well", async || (refusal(address).await.0 == 200).then_some(())).await;
+    for _ in 0..2 {
+        assert_eq!(refusal(address).await.0, 200, "the second and the third trial");
+    }
+    let asked = seen.load(Relaxed);
+    assert!(hammer(address, 4, 5, "POST").await.iter().all(|status| *status == 200));
+    assert!(seen.load(Relaxed) >= asked + 20);
+}
+
+#[tokio::test]
+async fn what_is_more_than_the_limit_is_refused_at_once() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let holding = backend(false, move |_| {
+        let mut released = released.clone();
+        async move {
+            released.wait_for(|released| *released).await.unwrap();
+            answer(200, "done")
+        }
+    })
+    .await;
+    let (address, gateway) = (free(), free());
+    let table = Table::new().edge(address, "web", "s").gateway(gateway, vec![route("/", "s")]);
+    let mut plane = Plane::with(&table.upstream("s", Protocol::Http, &[holding]).in_flight("s", 3).0).await;
+    let held: Vec<_> = (0..3).map(|_| tokio::spawn(get(address, "/"))).collect();
+    until("three are in flight", async || (plane.stats().await.endpoints[0].in_flight == 3).then_some(()))
+        .await;
+    for listener in [address, gateway].repeat(8) {
+        assert_eq!(refusal(listener).await, (503, "overloaded".to_owned(), "1".to_owned()));
+    }
+    release.send(true).unwrap();
+    for held in held {
+        assert_eq!(held.await.unwrap(), (200, "done".to_owned()));
+    }
+    until("there is room again", async || (refusal(address).await.0 == 200).then_some(())).await;
+    assert_eq!(plane.stats().await.endpoints[0].failures, 0, "no replica is to blame");
 }

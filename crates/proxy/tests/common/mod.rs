@@ -117,9 +117,13 @@ impl Table {
         };
         let endpoints = addresses.iter().enumerate().map(endpoint).collect();
         let timeouts = Timeouts { connect: Duration::from_secs(2), request: Duration::from_secs(5) };
-        self.0
-            .upstreams
-            .insert(service.parse().unwrap(), Upstream { protocol, endpoints, timeouts, retries: 2 });
+        let upstream = Upstream { protocol, endpoints, timeouts, retries: 2, in_flight: 512 };
+        self.0.upstreams.insert(service.parse().unwrap(), upstream);
+        self
+    }
+
+    pub fn in_flight(mut self, service: &str, most: u32) -> Self {
+        self.0.upstreams.get_mut(service).unwrap().in_flight = most;
         self
     }
 
