@@ -17,7 +17,7 @@ use crate::quarantine::Ticket;
 use crate::respond::Lease;
 use crate::retry::{self, Ending, Retries};
 use crate::table::{Endpoint, Lane, Target};
-use crate::worker::{Moment, View, Worker};
+use crate::worker::{View, Worker};
 
 /// How long a request waits for a replica to appear.
 const APPEAR: Duration = Duration::from_secs(1);
@@ -34,6 +34,8 @@ pub(crate) struct Way {
     pub lane: usize,
     /// When the head of an answer must be there.
     pub deadline: Instant,
+    /// The time that the app itself allows for it; a caller may have allowed less.
+    pub limit: Duration,
 }
 
 /// An attempt, counted as in flight until dropped.
@@ -42,18 +44,12 @@ pub(crate) struct Flight {
     view: Rc<View>,
     lane: usize,
     target: usize,
-    worker: usize,
+    worker: Rc<Worker>,
     begun: Instant,
     /// The replica was out: this attempt tries whether it is well again.
-    trial: Option<Trial>,
+    ticket: Option<Ticket>,
+    judged: bool,
     admission: Option<Admission>,
-}
-
-/// A ticket, handed back when the attempt is settled, or without a word when it is dropped before.
-#[derive(Debug)]
-struct Trial {
-    ticket: Ticket,
-    worker: Rc<Worker>,
 }
 
 /// An answer has begun.
@@ -73,13 +69,11 @@ pub(crate) async fn run(
     let mut retries = Retries::new(way.lane().retries, request.is_repeated_above());
     let mut except = None;
     loop {
-        if way.time_left().is_zero() {
-            return Err(Fault::new(Code::Timeout, "no time was left to ask a replica"));
-        }
+        way.check_time()?;
         let pick = choose(worker, &mut way, except, request.is_whole()).await?;
         let mut flight = Flight::begin(worker, &way, pick);
         let result = exchange::once(worker, &way, &flight, &mut request, retries.any()).await;
-        let (ending, went_well) = flight.settle(worker, &result);
+        let (ending, went_well) = flight.settle(&result, way.limit);
         let again = ending.and_then(|ending| {
             let spend = || way.lane().edge.spend_retry(worker);
             retries.next(ending, request.is_whole(), way.time_left(), spend)
@@ -102,7 +96,9 @@ pub(crate) async fn run(
             lease.discard(response);
         }
         drop(flight);
-        request.repeated(retries.attempt());
+        if ending != Some(Ending::Unsent) {
+            request.repeated(retries.attempt());
+        }
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
@@ -140,6 +136,9 @@ async fn wait_for_other(
                 until = (Instant::now() + APPEAR).min(way.deadline);
             }
         }
+        if !way.lane().targets.is_empty() {
+            way.check_time()?;
+        }
         match balance::pick(way.lane(), worker.moment(), except, safe) {
             Some(pick) if !news || !way.is(pick.target, except) => return Ok(pick),
             None if !news => {
@@ -161,6 +160,14 @@ impl Way {
         Some(self.lane().targets[target].endpoint.id) == endpoint
     }
 
+    /// Begins nothing that could not be finished.
+    fn check_time(&self) -> Result<(), Fault> {
+        if self.time_left().is_zero() {
+            return Err(Fault::new(Code::Timeout, "no time was left to ask a replica"));
+        }
+        Ok(())
+    }
+
     fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
@@ -180,12 +187,18 @@ impl Way {
 
 impl Flight {
     pub(crate) fn begin(worker: &Rc<Worker>, way: &Way, pick: Pick) -> Self {
-        let (view, begun) = (Rc::clone(&way.view), Instant::now());
-        let trial = pick.ticket.map(|ticket| Trial { ticket, worker: Rc::clone(worker) });
-        let (lane, target, worker) = (way.lane, pick.target, worker.index);
-        let flight = Self { view, lane, target, worker, begun, trial, admission: None };
-        flight.target().endpoint.counters.slot(worker).begin();
-        flight.target().counters.slot(worker).request();
+        let flight = Self {
+            view: Rc::clone(&way.view),
+            lane: way.lane,
+            target: pick.target,
+            worker: Rc::clone(worker),
+            begun: Instant::now(),
+            ticket: pick.ticket,
+            judged: false,
+            admission: None,
+        };
+        flight.target().endpoint.counters.slot(worker.index).begin();
+        flight.target().counters.slot(worker.index).request();
         flight
     }
 
@@ -202,8 +215,8 @@ impl Flight {
     /// service did well if that can be said.
     fn settle(
         &mut self,
-        worker: &Worker,
         result: &Result<Exchanged, Failure>,
+        limit: Duration,
     ) -> (Option<Ending>, Option<bool>) {
         let (ending, went_well) = match result {
             Ok((response, _)) => {
@@ -215,13 +228,13 @@ impl Flight {
             }
             Err(Failure::Body) => (None, None),
             Err(failure @ (Failure::Unreachable(_) | Failure::UnreachableInTime)) => {
-                self.unreachable(worker);
+                self.unreachable();
                 (failure.ending(), Some(false))
             }
             Err(Failure::Late) => {
                 self.failed();
-                // A caller that left it little time proves nothing.
-                let limit = self.view.lanes[self.lane].timeouts.request;
+                self.waited();
+                // A caller that left it little time proves nothing else.
                 (None, (self.begun.elapsed() * 2 >= limit).then_some(false))
             }
             Err(failure) => {
@@ -229,34 +242,40 @@ impl Flight {
                 (failure.ending(), Some(false))
             }
         };
-        self.judge(worker.now(), went_well);
+        self.judge(went_well);
         (ending, went_well)
     }
 
     /// Remembers of the replica how an attempt went, if that can be said.
-    pub(crate) fn judge(&mut self, now: u64, went_well: Option<bool>) {
+    pub(crate) fn judge(&mut self, went_well: Option<bool>) {
+        self.judged = true;
+        let moment = self.worker.moment();
         let lane = &self.view.lanes[self.lane];
-        let endpoint = &lane.targets[self.target].endpoint;
-        if let Some(trial) = self.trial.take() {
-            lane.service_state.outliers.settle(endpoint, trial.ticket, went_well, now);
+        let (endpoint, outliers) = (&lane.targets[self.target].endpoint, &lane.service_state.outliers);
+        if let Some(ticket) = self.ticket.take() {
+            outliers.settle(endpoint, ticket, went_well, moment.now);
         }
         if let Some(went_well) = went_well {
-            endpoint.latency.learn(self.worker, now, self.begun.elapsed(), !went_well);
-            let moment = Moment { worker: self.worker, now };
-            lane.service_state.outliers.learn(&lane.targets, self.target, went_well, moment);
+            endpoint.latency.learn(moment, self.begun.elapsed(), !went_well);
+            outliers.learn(&lane.targets, self.target, went_well, moment);
         }
+    }
+
+    /// Remembers that an answer would have taken longer than this.
+    fn waited(&self) {
+        self.endpoint().latency.learn_at_least(self.worker.moment(), self.begun.elapsed());
     }
 
     /// Counts the attempt as failed.
     pub(crate) fn failed(&self) {
-        self.target().endpoint.counters.slot(self.worker).failure();
-        self.target().counters.slot(self.worker).failure();
+        self.target().endpoint.counters.slot(self.worker.index).failure();
+        self.target().counters.slot(self.worker.index).failure();
     }
 
     /// Counts the attempt as failed, and prefers other replicas for a while.
-    pub(crate) fn unreachable(&self, worker: &Worker) {
+    pub(crate) fn unreachable(&self) {
         self.failed();
-        self.endpoint().avoid(worker.now() + AVOID_MS);
+        self.endpoint().avoid(self.worker.now() + AVOID_MS);
     }
 
     fn target(&self) -> &Target {
@@ -266,9 +285,11 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if let Some(worker) = self.trial.as_ref().map(|trial| Rc::clone(&trial.worker)) {
-            self.judge(worker.now(), None);
+        if !self.judged {
+            // The client left.
+            self.waited();
+            self.judge(None);
         }
-        self.target().endpoint.counters.slot(self.worker).end();
+        self.target().endpoint.counters.slot(self.worker.index).end();
     }
 }

@@ -196,7 +196,7 @@ mod tests {
         let lane = &table.lanes[0];
         let ms = std::time::Duration::from_millis;
         for (target, took) in [(0, ms(500)), (1, ms(2))] {
-            lane.targets[target].endpoint.latency.learn(0, 20_000, took, false);
+            lane.targets[target].endpoint.latency.learn(Moment { worker: 0, now: 20_000 }, took, false);
         }
         assert_eq!(share_of_first(&table, 20_000), 0.0);
         // The others being very busy, it helps.

@@ -96,6 +96,13 @@ impl Breaker {
         opened
     }
 
+    /// There is a replica that was not there before: what is known may not be true of it, so it is tried at once.
+    pub(crate) fn hasten(&self, now: u64) {
+        let mut state = self.lock();
+        state.hasten(now);
+        self.opens.store(state.opens(), Relaxed);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Quarantine> {
         // Every step leaves the state whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -150,6 +157,16 @@ mod tests {
             breaker.settle(ticket, Some(true), now);
         }
         assert_eq!(breaker.enter(65_300), Ok(None));
+    }
+
+    #[test]
+    fn a_new_replica_is_tried_at_once() {
+        let breaker = Breaker::new(2);
+        breaker.hasten(40_000);
+        assert_eq!(breaker.enter(40_000), Ok(None));
+        send(&breaker, 20, 100, 50_000);
+        breaker.hasten(51_000);
+        assert!(breaker.enter(51_000).unwrap().is_some());
     }
 
     #[test]

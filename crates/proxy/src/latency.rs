@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::worker::Moment;
+
 /// After this many milliseconds, what was measured weighs 1/e.
 const DECAY: f64 = 10_000.0;
 /// A failure counts as this many times what was usual: one that comes quickly must not look like a quick answer.
@@ -69,17 +71,28 @@ impl Latency {
     }
 
     /// Learns that an attempt took so long until its answer began, or until it failed.
-    pub(crate) fn learn(&self, worker: usize, now: u64, took: Duration, failed: bool) {
-        let slot = self.slot(worker);
-        let took = took.as_secs_f64() * 1e6;
-        let before = slot.load();
-        let average = before.unwrap_or(PeakEwma { cost: 0.0, at: now });
+    pub(crate) fn learn(&self, moment: Moment, took: Duration, failed: bool) {
+        let (slot, now) = (self.slot(moment.worker), moment.now);
+        let took = micros(took);
+        let average = slot.load().unwrap_or(PeakEwma { cost: 0.0, at: now });
         slot.store(if failed { average.fail(now, took) } else { average.observe(now, took) });
+    }
+
+    /// Learns that an answer would have taken longer than this: news if the average is less.
+    pub(crate) fn learn_at_least(&self, moment: Moment, waited: Duration) {
+        let known = self.value(moment.worker, moment.now).unwrap_or(GRAIN);
+        if micros(waited) > known {
+            self.learn(moment, waited, false);
+        }
     }
 
     fn slot(&self, worker: usize) -> &Slot {
         &self.0[worker % self.0.len()]
     }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 impl Slot {
@@ -128,11 +141,22 @@ mod tests {
     #[test]
     fn each_worker_learns_for_itself() {
         let latency = Latency::new(2);
+        let (first, second) = (Moment { worker: 0, now: 5 }, Moment { worker: 1, now: 5 });
         assert_eq!(latency.value(0, 0), None);
-        latency.learn(0, 5, Duration::from_millis(3), false);
+        latency.learn(first, Duration::from_millis(3), false);
         assert_eq!((latency.value(0, 5), latency.value(1, 5)), (Some(3000.0), None));
-        latency.learn(1, 5, Duration::ZERO, true);
+        latency.learn(second, Duration::ZERO, true);
         assert_eq!(latency.value(1, 5), Some(GRAIN * FAILED));
+    }
+
+    #[test]
+    fn waiting_in_vain_is_news_only_if_it_was_long() {
+        let (latency, moment) = (Latency::new(1), Moment { worker: 0, now: 5 });
+        let waited = |millis| {
+            latency.learn_at_least(moment, Duration::from_millis(millis));
+            latency.value(0, 5)
+        };
+        assert_eq!([waited(1), waited(9), waited(3)], [None, Some(9000.0), Some(9000.0)]);
     }
 
     proptest! {

@@ -107,6 +107,13 @@ impl Quarantine {
         }
     }
 
+    /// Ends the waiting: there is reason to believe that something changed.
+    pub(crate) fn hasten(&mut self, now: u64) {
+        if let Phase::Out { until } = &mut self.phase {
+            *until = now.min(*until);
+        }
+    }
+
     /// Ends the quarantine.
     pub(crate) fn bring_back(&mut self, now: u64) {
         self.phase = Phase::In;
@@ -163,6 +170,18 @@ mod tests {
         quarantine.bring_back(1600);
         quarantine.put_out(&TERMS, 1900);
         assert_eq!(quarantine.opens(), 1900 + 30, "forgiven");
+    }
+
+    #[test]
+    fn with_news_it_is_tried_at_once_but_not_trusted() {
+        let mut quarantine = Quarantine::default();
+        quarantine.hasten(5);
+        assert!(quarantine.is_in());
+        quarantine.put_out(&TERMS, 100);
+        quarantine.hasten(110);
+        assert_eq!(quarantine.opens(), 110);
+        trial(&mut quarantine, 110, false);
+        assert_eq!(quarantine.opens(), 110 + 60);
     }
 
     #[test]

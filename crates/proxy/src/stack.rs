@@ -45,6 +45,7 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
             view: Rc::clone(&view),
             lane: way.lane,
             deadline: way.deadline,
+            limit: way.limit,
         };
         // Balance, connect, send; wait for the head of an answer.
         let reached = attempt::run(&client.worker, way, outbound, admission).await?;

@@ -200,6 +200,9 @@ impl Compiler {
                 Target { endpoint, counters }
             })
             .collect();
+        if targets.iter().any(|target| target.endpoint.born == self.now) {
+            edge.breaker.hasten(self.now);
+        }
         service_state.outliers.limit(&targets, self.now);
         service_state.bulkhead.set_limit(upstream.in_flight);
         Lane {

@@ -37,8 +37,8 @@ pub(crate) async fn forward(
     if let Some(counters) = &counters {
         counters.slot(worker.index).request();
     }
-    let deadline = std::time::Instant::now() + view.lanes[lane].timeouts.request;
-    let way = Way { listener, view, lane, deadline };
+    let limit = view.lanes[lane].timeouts.request;
+    let way = Way { listener, view, lane, deadline: std::time::Instant::now() + limit, limit };
     match reach(worker, way).await {
         Ok((mut replica, _flight)) => {
             if let Err(error) = copy_bidirectional(&mut client, &mut replica).await {
@@ -65,7 +65,7 @@ async fn reach(worker: &Rc<Worker>, mut way: Way) -> Result<(TcpStream, Flight),
         let connect = way.view.lanes[way.lane].timeouts.connect;
         match timeout(connect, pool::dial(endpoint)).await {
             Ok(Ok(stream)) => {
-                flight.judge(worker.now(), Some(true));
+                flight.judge(Some(true));
                 admission.settle(Some(true));
                 flight.carry(admission);
                 return Ok((stream, flight));
@@ -74,8 +74,8 @@ async fn reach(worker: &Rc<Worker>, mut way: Way) -> Result<(TcpStream, Flight),
             Err(_) => warn!(replica = %endpoint.replica, "no connection in time"),
         }
         except = Some(endpoint.id);
-        flight.unreachable(worker);
-        flight.judge(worker.now(), Some(false));
+        flight.unreachable();
+        flight.judge(Some(false));
     }
     admission.settle(Some(false));
     Err(Fault::new(Code::ConnectFailed, "no replica could be reached"))

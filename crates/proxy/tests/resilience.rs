@@ -302,3 +302,87 @@ async fn what_is_more_than_the_limit_is_refused_at_once() {
     until("there is room again", async || (refusal(address).await.0 == 200).then_some(())).await;
     assert_eq!(plane.stats().await.endpoints[0].failures, 0, "no replica is to blame");
 }
+
+#[tokio::test]
+async fn an_open_circuit_is_tried_at_once_when_a_replica_is_new() {
+    let (sick, _) = scripted(false, |_, _| answer(503, "")).await;
+    let address = free();
+    let table = |version, replica| {
+        let table = Table::new().version(version).edge(address, "web", "s");
+        table.upstream("s", Protocol::Http, &[replica]).0
+    };
+    let mut plane = Plane::with(&table(1, sick)).await;
+    hammer(address, 2, 15, "POST").await;
+    assert_eq!(refusal(address).await.1, "circuit_open");
+    plane.apply(&table(2, sick)).await;
+    assert_eq!(refusal(address).await.1, "circuit_open", "the same replica is no news");
+    plane.apply(&table(3, named("well").await)).await;
+    for _ in 0..10 {
+        assert_eq!(refusal(address).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_never_arrived_is_no_repetition() {
+    let (_plane, address) = edge_to(&[free(), mirror().await]).await;
+    for _ in 0..10 {
+        let (status, head) = get(address, "/").await;
+        assert_eq!(status, 200);
+        assert!(!head.contains("x-isles-attempt"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_hangs_is_left_out_but_not_because_of_callers_that_have_no_time() {
+    let (a, b) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let replicas = [a.local_addr().unwrap(), b.local_addr().unwrap()];
+    let address = free();
+    let table = Table::new().edge(address, "web", "s").upstream("s", Protocol::Http, &replicas);
+    let mut plane = Plane::with(&table.request_timeout("s", Duration::from_millis(200)).0).await;
+    for _ in 0..24 {
+        let hurried = with(request("GET", "/", ""), "x-isles-deadline", "5");
+        assert_eq!(fetch(address, hurried).await.headers()["x-isles-error"], "timeout");
+    }
+    let ejected = |stats: proxy::link::Stats| stats.endpoints.iter().filter(|e| e.ejected).count();
+    assert_eq!(ejected(plane.stats().await), 0);
+    hammer(address, 16, 1, "GET").await;
+    assert_eq!(ejected(plane.stats().await), 1, "half of them");
+}
+
+#[tokio::test]
+async fn who_hangs_is_asked_no_more_when_the_client_has_left() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut plane, address) = edge_to(&[silent.local_addr().unwrap(), named("up").await]).await;
+    for _ in 0..60 {
+        let answered = tokio::time::timeout(Duration::from_millis(800), get(address, "/")).await;
+        if answered.is_err() {
+            // Or it would be passed over for the request that it still has.
+            until("the data plane has noticed", async || {
+                (plane.stats().await.endpoints[0].in_flight == 0).then_some(())
+            })
+            .await;
+        }
+    }
+    let stats = plane.stats().await;
+    let asked: Vec<u64> = stats.endpoints.iter().map(|endpoint| endpoint.requests).collect();
+    assert!(asked[0] <= 2, "each of two workers finds out once: {asked:?}");
+}
+
+#[tokio::test]
+async fn connections_count_where_only_bytes_are_known() {
+    let replica = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free();
+    let table = Table::new().edge(address, "web", "s");
+    let table = table.upstream("s", Protocol::Tcp, &[replica.local_addr().unwrap()]).in_flight("s", 1);
+    let mut plane = Plane::with(&table.0).await;
+    let first = TcpStream::connect(address).await.unwrap();
+    let _accepted = replica.accept().await.unwrap();
+    assert_eq!(raw(address, b"").await, "", "closed at once");
+    assert_eq!(plane.stats().await.listeners[0].failures, 1);
+    drop((first, _accepted));
+    until("there is room again", async || (plane.stats().await.endpoints[0].in_flight == 0).then_some(()))
+        .await;
+    let _second = TcpStream::connect(address).await.unwrap();
+    replica.accept().await.unwrap();
+}
