@@ -95,7 +95,9 @@ fn is_better(a: Standing, b: Standing) -> bool {
     if a.warm != b.warm {
         return a.warm;
     }
-    if let (Some(mine), Some(other)) = (a.latency, b.latency) {
+    // What nobody has asked yet is asked rather than what is known to be slow, but by one request, not by a crowd.
+    let latency = |of: Standing| of.latency.or((of.in_flight == 0).then_some(GRAIN));
+    if let (Some(mine), Some(other)) = (latency(a), latency(b)) {
         let (mine, other) = (mine.max(GRAIN), other.max(GRAIN));
         if mine > other * NOISE || other > mine * NOISE {
             let cost = |latency: f64, in_flight: u64| latency * (in_flight as f64 + 1.0);
@@ -168,7 +170,9 @@ mod tests {
         for (a, b, expected) in [
             (of(None, 0, true), of(None, 1, true), true),
             (of(None, 1, true), of(None, 0, true), false),
-            (of(None, 0, true), of(secs(1.0), 0, true), false),
+            (of(None, 0, true), of(secs(1.0), 0, true), true),
+            (of(secs(1.0), 0, true), of(None, 0, true), false),
+            (of(None, 1, true), of(secs(1.0), 0, true), false),
             (of(ms(10.0), 0, true), of(ms(25.0), 0, true), true),
             (of(ms(10.0), 2, true), of(ms(25.0), 0, true), false),
             (of(ms(10.0), 1, true), of(ms(25.0), 0, true), true),
