@@ -40,7 +40,21 @@ pub(crate) struct Health {
 
 /// The replicas of one service that are out.
 #[derive(Debug, Default)]
-pub(crate) struct Outliers(Mutex<HashMap<u64, Quarantine>>);
+pub(crate) struct Outliers(Mutex<Ledger>);
+
+#[derive(Debug, Default)]
+struct Ledger {
+    /// Every replica of the table in force that was ever put out, by the id of its endpoint.
+    quarantines: HashMap<u64, Quarantine>,
+    /// All replicas of the table in force. A request may still go by an older one.
+    routed: Vec<u64>,
+}
+
+impl Ledger {
+    fn out(&self) -> usize {
+        self.quarantines.values().filter(|quarantine| !quarantine.is_in()).count()
+    }
+}
 
 impl Health {
     pub(crate) fn new(workers: usize) -> Self {
@@ -65,7 +79,7 @@ impl Outliers {
             return None;
         }
         let mut ledger = self.lock();
-        let quarantine = ledger.get_mut(&endpoint.id)?;
+        let quarantine = ledger.quarantines.get_mut(&endpoint.id)?;
         let ticket = quarantine.enter(now);
         endpoint.health.opens.store(quarantine.opens(), Relaxed);
         ticket
@@ -74,7 +88,7 @@ impl Outliers {
     /// Learns how an attempt on trial went, if that can be said.
     pub(crate) fn settle(&self, endpoint: &Endpoint, ticket: Ticket, went_well: Option<bool>, now: u64) {
         let mut ledger = self.lock();
-        let Some(quarantine) = ledger.get_mut(&endpoint.id) else { return };
+        let Some(quarantine) = ledger.quarantines.get_mut(&endpoint.id) else { return };
         quarantine.settle(&TERMS, ticket, went_well, now);
         endpoint.health.opens.store(quarantine.opens(), Relaxed);
         if quarantine.is_in() {
@@ -96,40 +110,50 @@ impl Outliers {
         health.failures.add(moment.worker, moment.now);
         let in_a_row = health.in_a_row.fetch_add(1, Relaxed) + 1;
         if !health.is_ejected() && (in_a_row >= IN_A_ROW || fails_more(targets, index, moment.now)) {
-            self.eject(targets, index, moment.now);
+            self.eject(&targets[index].endpoint, moment.now);
         }
     }
 
-    /// Brings replicas back where more than half are out, which a new table can lead to.
-    pub(crate) fn limit(&self, targets: &[Target], now: u64) {
+    /// Follows a new table: forgets replicas that left, and brings some back if more than half would be out.
+    pub(crate) fn follow(&self, targets: &[Target], now: u64) {
         let mut ledger = self.lock();
-        ledger.retain(|id, _| targets.iter().any(|target| target.endpoint.id == *id));
-        let out = targets.iter().filter(|target| target.endpoint.health.is_ejected());
-        let out: Vec<_> = out.collect();
-        let surplus = out.len().saturating_sub(targets.len() / 2);
-        for target in &out[..surplus] {
-            if let Some(quarantine) = ledger.get_mut(&target.endpoint.id) {
-                quarantine.bring_back(now);
-            }
-            target.endpoint.health.opens.store(0, Relaxed);
+        let Ledger { quarantines, routed } = &mut *ledger;
+        *routed = targets.iter().map(|target| target.endpoint.id).collect();
+        quarantines.retain(|id, _| routed.contains(id));
+        let surplus = ledger.out().saturating_sub(targets.len() / 2);
+        let out = |target: &&Target| {
+            ledger.quarantines.get(&target.endpoint.id).is_some_and(|quarantine| !quarantine.is_in())
+        };
+        let back: Vec<u64> = targets.iter().filter(out).take(surplus).map(|t| t.endpoint.id).collect();
+        for target in targets {
+            let quarantine = ledger.quarantines.get_mut(&target.endpoint.id);
+            let opens = quarantine.map_or(0, |quarantine| {
+                if back.contains(&target.endpoint.id) {
+                    quarantine.bring_back(now);
+                }
+                quarantine.opens()
+            });
+            target.endpoint.health.opens.store(opens, Relaxed);
         }
     }
 
-    fn eject(&self, targets: &[Target], index: usize, now: u64) {
+    fn eject(&self, endpoint: &Endpoint, now: u64) {
         let mut ledger = self.lock();
-        let out = targets.iter().filter(|target| target.endpoint.health.is_ejected()).count();
-        if out + 1 > targets.len() / 2 {
+        if !ledger.routed.contains(&endpoint.id) || ledger.out() + 1 > ledger.routed.len() / 2 {
             return;
         }
-        let endpoint = &targets[index].endpoint;
-        let quarantine = ledger.entry(endpoint.id).or_default();
+        let quarantine = ledger.quarantines.entry(endpoint.id).or_default();
+        if !quarantine.is_in() {
+            // Another worker was quicker.
+            return;
+        }
         quarantine.put_out(&TERMS, now);
         endpoint.health.opens.store(quarantine.opens(), Relaxed);
         let millis = quarantine.opens().saturating_sub(now);
         info!(replica = %endpoint.replica, millis, "a replica that fails gets no requests for a while");
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Quarantine>> {
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
         // Every step leaves the ledger whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -154,6 +178,7 @@ fn fails_more(targets: &[Target], index: usize, now: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Lane;
     use crate::testing::table_of;
 
     fn judge(outliers: &Outliers, targets: &[Target], index: usize, went_well: bool, now: u64) {
@@ -166,24 +191,26 @@ mod tests {
 
     #[test]
     fn five_failures_in_a_row_put_a_replica_out_and_a_success_between_them_does_not() {
-        let (table, outliers) = (table_of(3), Outliers::default());
-        let targets = &table.lanes[0].targets;
+        let table = table_of(3);
+        let Lane { targets, service_state, .. } = &table.lanes[0];
+        let outliers = &service_state.outliers;
         for _ in 0..3 {
-            (0..4).for_each(|_| judge(&outliers, targets, 0, false, 100));
-            judge(&outliers, targets, 0, true, 100);
+            (0..4).for_each(|_| judge(outliers, targets, 0, false, 100));
+            judge(outliers, targets, 0, true, 100);
         }
         assert!(ejected(targets).is_empty());
-        (0..5).for_each(|_| judge(&outliers, targets, 0, false, 100));
+        (0..5).for_each(|_| judge(outliers, targets, 0, false, 100));
         assert_eq!(ejected(targets), [0]);
     }
 
     #[test]
     fn at_most_half_are_out() {
         for (replicas, most) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
-            let (table, outliers) = (table_of(replicas), Outliers::default());
-            let targets = &table.lanes[0].targets;
+            let table = table_of(replicas);
+            let Lane { targets, service_state, .. } = &table.lanes[0];
+            let outliers = &service_state.outliers;
             for index in 0..targets.len() {
-                (0..40).for_each(|_| judge(&outliers, targets, index, false, 100));
+                (0..40).for_each(|_| judge(outliers, targets, index, false, 100));
             }
             assert_eq!(ejected(targets).len(), most, "of {replicas}");
         }
@@ -191,17 +218,32 @@ mod tests {
 
     #[test]
     fn a_table_with_fewer_replicas_brings_some_back() {
-        let (table, outliers) = (table_of(4), Outliers::default());
-        let targets = &table.lanes[0].targets;
+        let table = table_of(4);
+        let Lane { targets, service_state, .. } = &table.lanes[0];
+        let outliers = &service_state.outliers;
         for index in [0, 1] {
-            (0..5).for_each(|_| judge(&outliers, targets, index, false, 100));
+            (0..5).for_each(|_| judge(outliers, targets, index, false, 100));
         }
-        outliers.limit(targets, 200);
+        outliers.follow(targets, 200);
         assert_eq!(ejected(targets), [0, 1]);
-        outliers.limit(&targets[..2], 200);
+        outliers.follow(&targets[..2], 200);
         assert_eq!(ejected(targets), [1]);
-        outliers.limit(&targets[1..2], 200);
+        outliers.follow(&targets[1..2], 200);
         assert!(ejected(targets).is_empty());
+    }
+
+    #[test]
+    fn requests_that_go_by_an_older_table_put_nobody_out_beyond_the_limit_of_the_new_one() {
+        let table = table_of(4);
+        let Lane { targets, service_state, .. } = &table.lanes[0];
+        let outliers = &service_state.outliers;
+        let fail = |index| (0..5).for_each(|_| judge(outliers, targets, index, false, 100));
+        outliers.follow(&targets[..2], 100);
+        (0..4).for_each(fail);
+        assert_eq!(ejected(targets), [0]);
+        outliers.follow(&targets[1..], 200);
+        outliers.follow(targets, 300);
+        assert!(ejected(targets).is_empty(), "what left and came back begins anew");
     }
 
     #[test]
@@ -210,16 +252,17 @@ mod tests {
         for (own, others, expected) in
             [(24, 0, false), (30, 0, true), (30, 10, true), (30, 12, false), (50, 40, false)]
         {
-            let (table, outliers) = (table_of(3), Outliers::default());
-            let targets = &table.lanes[0].targets;
+            let table = table_of(3);
+            let Lane { targets, service_state, .. } = &table.lanes[0];
+            let outliers = &service_state.outliers;
             let fails = |n: u32, of: u32| n * of / 100 != (n + 1) * of / 100;
             for n in 0..100 {
                 for index in [1, 2] {
-                    judge(&outliers, targets, index, !fails(n, others), 500);
+                    judge(outliers, targets, index, !fails(n, others), 500);
                 }
             }
             for n in 0..100 {
-                judge(&outliers, targets, 0, !fails(n, own), 500);
+                judge(outliers, targets, 0, !fails(n, own), 500);
             }
             assert_eq!(ejected(targets), if expected { vec![0] } else { vec![] }, "{own} {others}");
         }
@@ -227,10 +270,11 @@ mod tests {
 
     #[test]
     fn it_comes_back_by_requests_that_can_be_repeated_at_first() {
-        let (table, outliers) = (table_of(2), Outliers::default());
-        let targets = &table.lanes[0].targets;
+        let table = table_of(2);
+        let Lane { targets, service_state, .. } = &table.lanes[0];
+        let outliers = &service_state.outliers;
         let endpoint = &targets[0].endpoint;
-        (0..5).for_each(|_| judge(&outliers, targets, 0, false, 1_000));
+        (0..5).for_each(|_| judge(outliers, targets, 0, false, 1_000));
         assert_eq!(outliers.enter(endpoint, 30_999, true), None);
         assert_eq!(outliers.enter(endpoint, 40_999, false), None);
         let ticket = outliers.enter(endpoint, 41_000, false).unwrap();

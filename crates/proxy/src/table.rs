@@ -203,7 +203,7 @@ impl Compiler {
         if targets.iter().any(|target| target.endpoint.born == self.now) {
             edge.breaker.hasten(self.now);
         }
-        service_state.outliers.limit(&targets, self.now);
+        service_state.outliers.follow(&targets, self.now);
         service_state.bulkhead.set_limit(upstream.in_flight);
         Lane {
             service: service.clone(),
