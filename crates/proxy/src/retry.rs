@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 
 use crate::window::{SECONDS, Window};
 
@@ -19,6 +19,7 @@ const BACKOFF: Duration = Duration::from_millis(25);
 /// The longest pause that an answer may ask for and get; after longer ones the answer is passed on instead.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The status of gRPC for a service that cannot serve now.
 const UNAVAILABLE: &str = "14";
 
@@ -132,7 +133,7 @@ pub(crate) fn unavailable<B>(response: &Response<B>) -> Option<Asked> {
     let gateway = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT]
         .contains(&status);
     // In an answer with messages the status comes after them, in trailers.
-    let grpc = || response.headers().get("grpc-status").is_some_and(|status| status == UNAVAILABLE);
+    let grpc = || response.headers().get(GRPC_STATUS).is_some_and(|status| status == UNAVAILABLE);
     (gateway || grpc()).then(|| asked(response.headers()))
 }
 

@@ -13,6 +13,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use model::Protocol;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -160,6 +161,23 @@ async fn a_repetition_says_so_and_is_not_multiplied_by_the_next_hop() {
     let (_plane, address) = gateway_to(&[down]).await;
     assert_eq!(fetch(address, repetition()).await.status(), 503);
     assert_eq!(seen.load(Relaxed), 1 + 3, "nobody outside can switch repetitions off");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_passed_on_leaves_its_connection_usable() {
+    let replica = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_plane, address) = edge_to(&[replica.local_addr().unwrap()]).await;
+    let asked = tokio::spawn(async move { get(address, "/").await });
+    let (mut connection, _) = replica.accept().await.unwrap();
+    let head = "content-length: 4\r\n\r\n";
+    for (status, rest) in [("503 Busy", "busy"), ("200 OK", "well")] {
+        read_head(&mut connection).await;
+        let (first, second) = rest.split_at(2);
+        let answer = format!("HTTP/1.1 {status}\r\nretry-after: 1\r\n{head}{first}");
+        connection.write_all(answer.as_bytes()).await.unwrap();
+        connection.write_all(second.as_bytes()).await.unwrap();
+    }
+    assert_eq!(asked.await.unwrap(), (200, "well".to_owned()), "over the one connection that was accepted");
 }
 
 #[tokio::test]
