@@ -44,6 +44,10 @@ impl Breaker {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.opens.load(Relaxed) == 0
+    }
+
     /// Lets a request pass, with a ticket if it is one that tries whether the service is well again.
     pub(crate) fn enter(&self, now: u64) -> Result<Option<Ticket>, Open> {
         match self.opens.load(Relaxed) {
@@ -74,7 +78,7 @@ impl Breaker {
 
     /// Learns how a request without a ticket went. Returns whether this opens the circuit.
     pub(crate) fn learn(&self, went_well: bool, moment: Moment) -> bool {
-        if self.opens.load(Relaxed) != 0 {
+        if !self.is_closed() {
             // It began before the circuit opened: that it does not go well is known by now.
             return false;
         }

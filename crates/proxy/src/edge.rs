@@ -19,8 +19,9 @@ impl Edge {
         Self { requests: Window::new(workers), breaker: Breaker::new(workers), budget: Budget::new(workers) }
     }
 
-    /// Takes one repetition from the budget, if there is one left.
+    /// Takes one repetition from the budget, if there is one left and the circuit is closed: a request that tries
+    /// whether the service is well again tries once.
     pub(crate) fn spend_retry(&self, worker: &Worker) -> bool {
-        self.budget.spend(&self.requests, worker.index, worker.now())
+        self.breaker.is_closed() && self.budget.spend(&self.requests, worker.index, worker.now())
     }
 }

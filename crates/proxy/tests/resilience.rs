@@ -334,7 +334,15 @@ async fn an_open_circuit_is_tried_at_once_when_a_replica_is_new() {
     assert_eq!(refusal(address).await.1, "circuit_open");
     plane.apply(&table(2, sick)).await;
     assert_eq!(refusal(address).await.1, "circuit_open", "the same replica is no news");
-    plane.apply(&table(3, named("well").await)).await;
+    let (sick_too, seen) = scripted(false, |_, _| answer(503, "")).await;
+    plane.apply(&table(3, sick_too)).await;
+    for code in ["", "circuit_open"] {
+        let response = fetch(address, request("GET", "/", "")).await;
+        let found = response.headers().get("x-isles-error").map_or("", |code| code.to_str().unwrap());
+        assert_eq!((response.status().as_u16(), found), (503, code));
+    }
+    assert_eq!(seen.load(Relaxed), 1, "a trial is one attempt");
+    plane.apply(&table(4, named("well").await)).await;
     for _ in 0..10 {
         assert_eq!(refusal(address).await.0, 200);
     }
