@@ -63,6 +63,7 @@ fn upstream(service: &ServiceSpec, observed: &ObservedState) -> Upstream {
             request: service.limits.timeout,
         },
         retries: service.limits.retries,
+        in_flight: service.limits.in_flight,
     }
 }
 
@@ -102,6 +103,9 @@ mod tests {
         assert_eq!(ports(&open, "web"), [101]);
         assert_eq!(ports(&open, "db"), [0u16; 0]);
         assert_eq!(open.listeners.len(), 2);
+        let limits = &desired.services["db"].limits;
+        let db = &open.upstreams["db"];
+        assert_eq!((db.retries, db.in_flight), (limits.retries, limits.in_flight));
 
         let closed = table(&desired, &observed, &edges, false);
         assert_eq!(closed.listeners.len(), 1);

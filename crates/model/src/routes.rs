@@ -77,6 +77,14 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// Further attempts after the first.
     pub retries: u32,
+    /// Requests at one time, of all callers together; more are refused at once. A table of an older control plane has
+    /// no limit.
+    #[serde(default = "no_limit")]
+    pub in_flight: u32,
+}
+
+fn no_limit() -> u32 {
+    u32::MAX
 }
 
 /// Time limits of an upstream.

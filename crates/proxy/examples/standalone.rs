@@ -68,6 +68,7 @@ fn table(listen: SocketAddr, replicas: &[SocketAddr]) -> Result<RouteTable, Box<
         endpoints: (1..).zip(replicas).map(endpoint).collect(),
         timeouts: Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) },
         retries: 2,
+        in_flight: u32::MAX,
     };
     Ok(RouteTable {
         app: ServiceName::new("standalone")?,

@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn it_fires_for_its_deadline_whatever_it_was_set_for_before() {
         let mut alarm = Alarm::default();
         let begun = Instant::now();

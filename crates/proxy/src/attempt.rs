@@ -1,7 +1,5 @@
-//! Bringing a request to a replica: choose one, connect, send, wait for the head of the answer; once more if that
-//! cannot do harm.
+//! Bringing a request to a replica: choose one, ask it, and ask another where that helps and cannot do harm.
 
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,10 +8,14 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
-use crate::balance;
+use crate::admit::Admission;
+use crate::balance::{self, Pick};
+use crate::exchange::{self, Exchanged, Failure};
 use crate::fault::{Code, Fault};
-use crate::outbound::{Outbound, Speech};
+use crate::outbound::Outbound;
+use crate::quarantine::Ticket;
 use crate::respond::Lease;
+use crate::retry::{self, Ending, Retries};
 use crate::table::{Endpoint, Lane, Target};
 use crate::worker::{View, Worker};
 
@@ -32,6 +34,8 @@ pub(crate) struct Way {
     pub lane: usize,
     /// When the head of an answer must be there.
     pub deadline: Instant,
+    /// The time that the app itself allows for it; a caller may have allowed less.
+    pub limit: Duration,
 }
 
 /// An attempt, counted as in flight until dropped.
@@ -40,7 +44,12 @@ pub(crate) struct Flight {
     view: Rc<View>,
     lane: usize,
     target: usize,
-    worker: usize,
+    worker: Rc<Worker>,
+    begun: Instant,
+    /// The replica was out: this attempt tries whether it is well again.
+    ticket: Option<Ticket>,
+    judged: bool,
+    admission: Option<Admission>,
 }
 
 /// An answer has begun.
@@ -50,84 +59,72 @@ pub(crate) struct Reached {
     pub flight: Flight,
 }
 
-/// Why an attempt failed.
-#[derive(Debug)]
-enum Failure {
-    Unreachable(io::Error),
-    UnreachableInTime,
-    Closed(hyper::Error),
-    Late,
-    /// The client's own body failed: nobody else is to blame.
-    Body,
-}
-
-/// Sends a request until it is answered or may not be sent again.
-///
-/// It is sent at most twice, and the second time only if it is safe to. A replica that cannot be reached is replaced
-/// by another, once: nothing was sent.
-pub(crate) async fn run(worker: &Rc<Worker>, mut way: Way, mut request: Outbound) -> Result<Reached, Fault> {
-    let mut budget = Budget::of(way.lane());
+/// Sends a request until it is answered or may not be sent again; [`crate::retry`] says when it may.
+pub(crate) async fn run(
+    worker: &Rc<Worker>,
+    mut way: Way,
+    mut request: Outbound,
+    mut admission: Admission,
+) -> Result<Reached, Fault> {
+    let mut retries = Retries::new(way.lane().retries, request.is_repeated_above());
     let mut except = None;
     loop {
-        let target = choose(worker, &mut way, except).await?;
-        let flight = Flight::begin(worker, &way, target);
-        let failure = match once(worker, &way, &flight, &mut request, budget.resend).await {
-            Ok((response, lease)) => {
-                request.answered();
-                return Ok(Reached { response, lease, flight });
-            }
-            Err(failure) => failure,
+        way.check_time()?;
+        let pick = choose(worker, &mut way, except, request.is_whole()).await?;
+        let mut flight = Flight::begin(worker, &way, pick);
+        let result = exchange::once(worker, &way, &flight, &mut request, retries.any()).await;
+        let (ending, went_well) = flight.settle(&result, way.limit);
+        let again = ending.and_then(|ending| {
+            let spend = || way.lane().edge.spend_retry(worker);
+            retries.next(ending, request.is_whole(), way.time_left(), spend)
+        });
+        let Some(pause) = again else {
+            admission.settle(went_well);
+            return match result {
+                Ok((response, lease)) => {
+                    request.answered();
+                    flight.carry(admission);
+                    Ok(Reached { response, lease, flight })
+                }
+                Err(failure) => Err(failure.into_fault(&flight, way.lane())),
+            };
         };
-        except = match failure {
-            Failure::Unreachable(_) | Failure::UnreachableInTime => {
-                flight.unreachable(worker);
-                Some(flight.endpoint().id)
-            }
-            Failure::Body => None,
-            _ => {
-                flight.failed();
-                // Alone, it may be tried again at once, on a fresh connection.
-                (way.lane().targets.len() > 1).then(|| flight.endpoint().id)
-            }
-        };
-        if !budget.allows(&failure, &request) {
-            return Err(failure.into_fault(&flight, way.lane()));
+        // Alone, it may be tried again, unless it cannot be reached: then there is news to wait for.
+        let alone = way.lane().targets.len() == 1 && ending != Some(Ending::Unsent);
+        except = (!alone).then(|| flight.endpoint().id);
+        if let Ok((response, lease)) = result {
+            lease.discard(response);
+        }
+        drop(flight);
+        if ending != Some(Ending::Unsent) {
+            request.repeated(retries.attempt());
+        }
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
         }
     }
 }
 
-/// What may still be done about failures.
-struct Budget {
-    redial: bool,
-    resend: bool,
-}
-
-impl Budget {
-    fn of(lane: &Lane) -> Self {
-        Self { redial: lane.retries > 0, resend: lane.retries > 0 }
-    }
-
-    fn allows(&mut self, failure: &Failure, request: &Outbound) -> bool {
-        match failure {
-            Failure::Unreachable(_) | Failure::UnreachableInTime => std::mem::take(&mut self.redial),
-            Failure::Closed(error) if !error.is_parse() => {
-                request.is_whole() && std::mem::take(&mut self.resend)
-            }
-            _ => false,
-        }
+/// Chooses a replica; where none is ready, waits a little for a table that has one. `safe` says that the request can
+/// be repeated.
+pub(crate) async fn choose(
+    worker: &Worker,
+    way: &mut Way,
+    except: Option<u64>,
+    safe: bool,
+) -> Result<Pick, Fault> {
+    match balance::pick(way.lane(), worker.moment(), except, safe) {
+        Some(pick) if !way.is(pick.target, except) => Ok(pick),
+        _ => wait_for_other(worker, way, except, safe).await,
     }
 }
 
-/// Chooses a replica; where none is ready, waits a little for a table that has one.
-pub(crate) async fn choose(worker: &Worker, way: &mut Way, except: Option<u64>) -> Result<usize, Fault> {
-    let target = balance::pick(way.lane(), worker.now(), except);
-    match target {
-        Some(target) if Some(way.lane().targets[target].endpoint.id) != except => Ok(target),
-        _ => wait_for_other(worker, way, except).await,
-    }
-}
-
-async fn wait_for_other(worker: &Worker, way: &mut Way, except: Option<u64>) -> Result<usize, Fault> {
+async fn wait_for_other(
+    worker: &Worker,
+    way: &mut Way,
+    except: Option<u64>,
+    safe: bool,
+) -> Result<Pick, Fault> {
     let patience = if way.lane().targets.is_empty() { APPEAR } else { NEWS };
     let mut until = (Instant::now() + patience).min(way.deadline);
     loop {
@@ -139,10 +136,11 @@ async fn wait_for_other(worker: &Worker, way: &mut Way, except: Option<u64>) -> 
                 until = (Instant::now() + APPEAR).min(way.deadline);
             }
         }
-        match balance::pick(way.lane(), worker.now(), except) {
-            Some(target) if !news || Some(way.lane().targets[target].endpoint.id) != except => {
-                return Ok(target);
-            }
+        if !way.lane().targets.is_empty() {
+            way.check_time()?;
+        }
+        match balance::pick(way.lane(), worker.moment(), except, safe) {
+            Some(pick) if !news || !way.is(pick.target, except) => return Ok(pick),
             None if !news => {
                 let detail = format!("no replica of {} is ready", way.lane().service);
                 return Err(Fault::new(Code::NoReplica, detail));
@@ -155,6 +153,23 @@ async fn wait_for_other(worker: &Worker, way: &mut Way, except: Option<u64>) -> 
 impl Way {
     pub(crate) fn lane(&self) -> &Lane {
         &self.view.lanes[self.lane]
+    }
+
+    /// Whether a target is this endpoint.
+    fn is(&self, target: usize, endpoint: Option<u64>) -> bool {
+        Some(self.lane().targets[target].endpoint.id) == endpoint
+    }
+
+    /// Begins nothing that could not be finished.
+    fn check_time(&self) -> Result<(), Fault> {
+        if self.time_left().is_zero() {
+            return Err(Fault::new(Code::Timeout, "no time was left to ask a replica"));
+        }
+        Ok(())
+    }
+
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Goes on with the newest table.
@@ -170,120 +185,18 @@ impl Way {
     }
 }
 
-async fn once(
-    worker: &Rc<Worker>,
-    way: &Way,
-    flight: &Flight,
-    request: &mut Outbound,
-    may_resend: bool,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    match request.speech() {
-        Speech::Http1 => once_h1(worker, way, flight, request, may_resend).await,
-        Speech::Http2 => {
-            let exchange = once_h2(worker, way, flight, request, may_resend);
-            timeout_at(way.deadline.into(), exchange).await.unwrap_or(Err(Failure::Late))
-        }
-    }
-}
-
-async fn once_h1(
-    worker: &Rc<Worker>,
-    way: &Way,
-    flight: &Flight,
-    request: &mut Outbound,
-    may_resend: bool,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let pool = worker.pools.of(flight.endpoint());
-    loop {
-        let (mut connection, fresh) = match pool.take() {
-            Some(connection) => (connection, false),
-            None => (in_time(way, pool.connect(flight.endpoint())).await?, true),
-        };
-        let message = request.message(flight.endpoint(), way.deadline, may_resend);
-        let sent = connection.sender.try_send_request(message);
-        let Some(answered) = connection.alarm.limit(way.deadline.into(), sent).await else {
-            return Err(Failure::Late);
-        };
-        match answered {
-            Ok(response) => return Ok((response, Lease::h1(connection, pool))),
-            Err(mut refused) => match refused.take_message() {
-                // Nothing was sent: a connection from the pool had grown stale, which is nobody's failure.
-                Some(message) => {
-                    request.take_back(message);
-                    if fresh {
-                        return Err(Failure::Unreachable(io::Error::other(refused.into_error())));
-                    }
-                }
-                None => return Err(Failure::of(refused.into_error())),
-            },
-        }
-    }
-}
-
-async fn once_h2(
-    worker: &Rc<Worker>,
-    way: &Way,
-    flight: &Flight,
-    request: &mut Outbound,
-    may_resend: bool,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let pool = worker.pools.of(flight.endpoint());
-    loop {
-        let (shared, fresh) = in_time(way, pool.share(flight.endpoint())).await?;
-        let message = request.message(flight.endpoint(), way.deadline, may_resend);
-        match shared.sender().try_send_request(message).await {
-            Ok(response) => return Ok((response, Lease::h2(shared))),
-            Err(mut refused) => match refused.take_message() {
-                Some(message) => {
-                    request.take_back(message);
-                    if fresh {
-                        return Err(Failure::Unreachable(io::Error::other(refused.into_error())));
-                    }
-                    pool.discard(&shared);
-                }
-                None => return Err(Failure::of(refused.into_error())),
-            },
-        }
-    }
-}
-
-async fn in_time<T>(way: &Way, connecting: impl Future<Output = io::Result<T>>) -> Result<T, Failure> {
-    let limit = Instant::now() + way.lane().timeouts.connect;
-    match timeout_at(limit.min(way.deadline).into(), connecting).await {
-        Ok(connected) => connected.map_err(Failure::Unreachable),
-        Err(_) if way.deadline < limit => Err(Failure::Late),
-        Err(_) => Err(Failure::UnreachableInTime),
-    }
-}
-
-impl Failure {
-    fn of(error: hyper::Error) -> Self {
-        if error.is_user() { Self::Body } else { Self::Closed(error) }
-    }
-
-    fn into_fault(self, flight: &Flight, lane: &Lane) -> Fault {
-        let replica = &flight.endpoint().replica;
-        match self {
-            Self::Unreachable(error) => {
-                Fault::new(Code::ConnectFailed, format!("no connection to {replica}: {error}"))
-            }
-            Self::UnreachableInTime => {
-                let limit = lane.timeouts.connect;
-                Fault::new(Code::Timeout, format!("no connection to {replica} within {limit:?}"))
-            }
-            Self::Closed(error) if error.is_parse() => {
-                Fault::new(Code::BadResponse, format!("the answer of {replica} is not HTTP: {error}"))
-            }
-            Self::Closed(error) => Fault::new(Code::UpstreamClosed, format!("{replica}: {error}")),
-            Self::Late => Fault::new(Code::Timeout, format!("{replica} did not answer in time")),
-            Self::Body => Fault::new(Code::BadBody, "the request's body ended before its time"),
-        }
-    }
-}
-
 impl Flight {
-    pub(crate) fn begin(worker: &Worker, way: &Way, target: usize) -> Self {
-        let flight = Self { view: Rc::clone(&way.view), lane: way.lane, target, worker: worker.index };
+    pub(crate) fn begin(worker: &Rc<Worker>, way: &Way, pick: Pick) -> Self {
+        let flight = Self {
+            view: Rc::clone(&way.view),
+            lane: way.lane,
+            target: pick.target,
+            worker: Rc::clone(worker),
+            begun: Instant::now(),
+            ticket: pick.ticket,
+            judged: false,
+            admission: None,
+        };
         flight.target().endpoint.counters.slot(worker.index).begin();
         flight.target().counters.slot(worker.index).request();
         flight
@@ -293,16 +206,76 @@ impl Flight {
         &self.target().endpoint
     }
 
+    /// Keeps the request's place at the service until the attempt's end.
+    pub(crate) fn carry(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// Draws the conclusions from an attempt's result. Returns how it ended if it could be repeated, and whether the
+    /// service did well if that can be said.
+    fn settle(
+        &mut self,
+        result: &Result<Exchanged, Failure>,
+        limit: Duration,
+    ) -> (Option<Ending>, Option<bool>) {
+        let (ending, went_well) = match result {
+            Ok((response, _)) => {
+                if response.status().is_server_error() {
+                    self.failed();
+                }
+                let ending = retry::unavailable(response).map(Ending::Unavailable);
+                (ending, Some(ending.is_none()))
+            }
+            Err(Failure::Body) => (None, None),
+            Err(failure @ (Failure::Unreachable(_) | Failure::UnreachableInTime)) => {
+                self.unreachable();
+                (failure.ending(), Some(false))
+            }
+            Err(Failure::Late) => {
+                self.failed();
+                self.waited();
+                // A caller that left it little time proves nothing else.
+                (None, (self.begun.elapsed() * 2 >= limit).then_some(false))
+            }
+            Err(failure) => {
+                self.failed();
+                (failure.ending(), Some(false))
+            }
+        };
+        self.judge(went_well);
+        (ending, went_well)
+    }
+
+    /// Remembers of the replica how an attempt went, if that can be said.
+    pub(crate) fn judge(&mut self, went_well: Option<bool>) {
+        self.judged = true;
+        let moment = self.worker.moment();
+        let lane = &self.view.lanes[self.lane];
+        let (endpoint, outliers) = (&lane.targets[self.target].endpoint, &lane.service_state.outliers);
+        if let Some(ticket) = self.ticket.take() {
+            outliers.settle(endpoint, ticket, went_well, moment.now);
+        }
+        if let Some(went_well) = went_well {
+            endpoint.latency.learn(moment, self.begun.elapsed(), !went_well);
+            outliers.learn(&lane.targets, self.target, went_well, moment);
+        }
+    }
+
+    /// Remembers that an answer would have taken longer than this.
+    fn waited(&self) {
+        self.endpoint().latency.learn_at_least(self.worker.moment(), self.begun.elapsed());
+    }
+
     /// Counts the attempt as failed.
     pub(crate) fn failed(&self) {
-        self.target().endpoint.counters.slot(self.worker).failure();
-        self.target().counters.slot(self.worker).failure();
+        self.target().endpoint.counters.slot(self.worker.index).failure();
+        self.target().counters.slot(self.worker.index).failure();
     }
 
     /// Counts the attempt as failed, and prefers other replicas for a while.
-    pub(crate) fn unreachable(&self, worker: &Worker) {
+    pub(crate) fn unreachable(&self) {
         self.failed();
-        self.endpoint().avoid(worker.now() + AVOID_MS);
+        self.endpoint().avoid(self.worker.now() + AVOID_MS);
     }
 
     fn target(&self) -> &Target {
@@ -312,6 +285,11 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.target().endpoint.counters.slot(self.worker).end();
+        if !self.judged {
+            // The client left.
+            self.waited();
+            self.judge(None);
+        }
+        self.target().endpoint.counters.slot(self.worker.index).end();
     }
 }

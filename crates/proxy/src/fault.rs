@@ -11,6 +11,8 @@ pub(crate) enum Code {
     BadPath,
     BadHost,
     NoReplica,
+    Overloaded,
+    CircuitOpen,
     ConnectFailed,
     UpstreamClosed,
     BadResponse,
@@ -25,11 +27,17 @@ pub(crate) enum Code {
 pub(crate) struct Fault {
     pub code: Code,
     pub detail: String,
+    /// Seconds after which it is worth asking again, said where the status is 503.
+    pub retry_after: u64,
 }
 
 impl Fault {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), retry_after: 1 }
+    }
+
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: seconds.max(1), ..self }
     }
 }
 
@@ -43,6 +51,8 @@ impl Code {
             Self::BadPath => "bad_path",
             Self::BadHost => "bad_host",
             Self::NoReplica => "no_replica",
+            Self::Overloaded => "overloaded",
+            Self::CircuitOpen => "circuit_open",
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamClosed => "upstream_closed",
             Self::BadResponse => "bad_response",
@@ -58,7 +68,7 @@ impl Code {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed | Self::ConnectRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadPath | Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
-            Self::NoReplica => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoReplica | Self::Overloaded | Self::CircuitOpen => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed
             | Self::UpstreamClosed
             | Self::BadResponse
@@ -76,6 +86,8 @@ impl Code {
             Self::BadPath => "The path is ambiguous",
             Self::BadHost => "The host is missing or ambiguous",
             Self::NoReplica => "No replica is ready",
+            Self::Overloaded => "The service has as many requests as it may have",
+            Self::CircuitOpen => "The service fails and is not asked for a while",
             Self::ConnectFailed => "The replica could not be reached",
             Self::UpstreamClosed => "The replica closed the connection before it answered",
             Self::BadResponse => "The replica's answer is not HTTP",
@@ -92,7 +104,8 @@ impl Code {
             Self::NoRoute | Self::MethodNotAllowed | Self::ConnectRefused => 12, // UNIMPLEMENTED
             Self::BadPath | Self::BadHost | Self::BadBody => 3,                  // INVALID_ARGUMENT
             Self::BadResponse | Self::BadUpgrade | Self::NotHttp => 13,          // INTERNAL
-            Self::NoReplica | Self::ConnectFailed | Self::UpstreamClosed => 14,  // UNAVAILABLE
+            Self::NoReplica | Self::Overloaded | Self::CircuitOpen => 14,        // UNAVAILABLE
+            Self::ConnectFailed | Self::UpstreamClosed => 14,                    // UNAVAILABLE
             Self::Timeout => 4,                                                  // DEADLINE_EXCEEDED
         }
     }

@@ -1,11 +1,16 @@
 //! What happens to header fields on the way through: hop by hop ones end here, false ones are dropped, ours are set.
 
+use std::time::Duration;
+
 use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+/// The number of the attempt, from 2 on: the hop before sends this request again.
+pub(crate) const ATTEMPT: HeaderName = HeaderName::from_static("x-isles-attempt");
 pub(crate) const CALLER: HeaderName = HeaderName::from_static("x-isles-caller");
 pub(crate) const DEADLINE: HeaderName = HeaderName::from_static("x-isles-deadline");
 pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-isles-error");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -87,9 +92,47 @@ pub(crate) fn set_trace(headers: &mut HeaderMap) {
     }
 }
 
-/// The milliseconds that the caller still has.
-pub(crate) fn deadline(headers: &HeaderMap) -> Option<u64> {
-    headers.get(DEADLINE)?.to_str().ok()?.parse().ok()
+/// The time that the caller still has: what the data plane told it, or what its own gRPC library says.
+pub(crate) fn time_left(headers: &HeaderMap, trust: Trust) -> Option<Duration> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let told = text(&DEADLINE).filter(|_| trust == Trust::Inside).and_then(|text| text.parse().ok());
+    let told = told.map(Duration::from_millis);
+    let own = text(&GRPC_TIMEOUT).and_then(parse_grpc_timeout);
+    [told, own].into_iter().flatten().min()
+}
+
+/// Tells the next hop how much time it has.
+pub(crate) fn set_time_left(headers: &mut HeaderMap, left: Duration, grpc: bool) {
+    let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    headers.insert(DEADLINE, HeaderValue::from(millis));
+    if grpc {
+        // At most eight digits.
+        let short = if millis < 100_000_000 {
+            format!("{millis}m")
+        } else {
+            format!("{}S", (millis / 1000).min(99_999_999))
+        };
+        if let Ok(value) = HeaderValue::try_from(short) {
+            headers.insert(GRPC_TIMEOUT, value);
+        }
+    }
+}
+
+fn parse_grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
 }
 
 /// Whether the body is gRPC. `application/grpc-web` is not: it is made for HTTP/1.1.
@@ -201,6 +244,44 @@ mod tests {
             cleaned("x-isles-error: no_route\nx-isles-caller: a", Trust::Response).0,
             "x-isles-caller: a"
         );
+    }
+
+    #[test]
+    fn the_smaller_of_two_times_counts_and_from_outside_only_that_of_grpc() {
+        let millis = |n| Some(Duration::from_millis(n));
+        for (text, inside, outside) in [
+            ("a: 1", None, None),
+            ("x-isles-deadline: 70", millis(70), None),
+            ("x-isles-deadline: 70\ngrpc-timeout: 1S", millis(70), millis(1000)),
+            ("x-isles-deadline: 7000\ngrpc-timeout: 1M", millis(7000), millis(60_000)),
+            ("x-isles-deadline: -1\ngrpc-timeout: 2H", millis(7_200_000), millis(7_200_000)),
+            (
+                "grpc-timeout: 99999999n",
+                Some(Duration::from_nanos(99_999_999)),
+                Some(Duration::from_nanos(99_999_999)),
+            ),
+            ("grpc-timeout: 5u", Some(Duration::from_micros(5)), Some(Duration::from_micros(5))),
+            ("grpc-timeout: 999999999m", None, None),
+            ("grpc-timeout: +5m", None, None),
+            ("grpc-timeout: m", None, None),
+            ("grpc-timeout: 5", None, None),
+        ] {
+            assert_eq!(time_left(&map(text), Trust::Inside), inside, "{text}");
+            assert_eq!(time_left(&map(text), Trust::Outside), outside, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_was_told_is_read_as_it_was_meant() {
+        for millis in [0, 1, 99_999_999, 100_000_000, 3_600_000_000] {
+            let left = Duration::from_millis(millis);
+            let mut headers = HeaderMap::new();
+            set_time_left(&mut headers, left, true);
+            assert_eq!(time_left(&headers, Trust::Inside), Some(left));
+            assert_eq!(time_left(&headers, Trust::Outside), Some(left), "of gRPC");
+            set_time_left(&mut headers, Duration::MAX, true);
+            assert!(time_left(&headers, Trust::Inside).is_some());
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
 
 use crate::fault::{Code, Fault};
-use crate::headers;
+use crate::headers::{self, Trust};
 use crate::route::{self, Found};
 use crate::table::{Entry, Kind, Lane, Table};
 
@@ -31,6 +31,8 @@ pub(crate) struct Way<'a> {
     pub strip: &'a str,
     /// When an answer must have begun.
     pub deadline: Instant,
+    /// The time that the app allows for that; the caller may have less.
+    pub limit: Duration,
 }
 
 /// Who asks.
@@ -62,10 +64,9 @@ pub(crate) fn find_way<'a>(
     let way = match &entry.kind {
         Kind::Edge { caller_header, lane, .. } => {
             let limit = table.lanes[*lane].timeouts.request;
-            let left = headers::deadline(request.headers()).map(Duration::from_millis);
-            let limit = left.map_or(limit, |left| left.min(limit));
+            let time = within(limit, headers::time_left(request.headers(), Trust::Inside));
             let caller = Caller::Service(caller_header);
-            Way { lane: *lane, caller, strip: "", deadline: arrived + limit }
+            Way { lane: *lane, caller, strip: "", deadline: arrived + time, limit }
         }
         Kind::Gateway(router) => {
             let path = request.uri().path();
@@ -89,12 +90,17 @@ pub(crate) fn find_way<'a>(
                 }
             };
             let limit = route.timeout.unwrap_or(table.lanes[route.lane].timeouts.request);
+            let time = within(limit, headers::time_left(request.headers(), Trust::Outside));
             let strip = if route.strip { route.path.as_str() } else { "" };
-            Way { lane: route.lane, caller: Caller::Client, strip, deadline: arrived + limit }
+            Way { lane: route.lane, caller: Caller::Client, strip, deadline: arrived + time, limit }
         }
     };
     check_http(&table.lanes[way.lane])?;
     Ok(way)
+}
+
+fn within(limit: Duration, left: Option<Duration>) -> Duration {
+    left.map_or(limit, |left| left.min(limit))
 }
 
 fn check_http(lane: &Lane) -> Result<(), Fault> {

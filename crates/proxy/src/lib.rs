@@ -3,7 +3,7 @@
 //! A process of its own. It listens at the gateway and at one address per edge between two services, and is told by
 //! the control plane, over [`link`], where requests go: one complete [`model::RouteTable`] at a time.
 //!
-//! How a request flows: accept -> identify -> route -> balance -> attempt -> respond; `stack.rs`
+//! How a request flows: accept -> identify -> route -> admit -> balance -> attempt -> respond; `stack.rs`
 //! shows the whole path in one function, each stage is a file.
 //!
 //! How it is built: a thread per core, each with its own runtime, its own sockets (`SO_REUSEPORT`) and its own
@@ -16,31 +16,45 @@
 //! - A request is sent twice only if nothing of it was sent before, or its method or key says that this is safe.
 //! - A caller is who the listener says, never who a header says.
 //! - Bodies are streamed; at most 64 KiB of a request's body are remembered.
+//! - What is shared for writing (a breaker, an ejection, a retry budget) is written when something fails, not when all is well.
 //! - No supervision, no health checks, no policy: those are the control plane's.
 
+mod admit;
 mod alarm;
 mod attempt;
 mod balance;
 mod body;
+mod breaker;
+mod bulkhead;
 mod connection;
 mod counters;
 mod drain;
+mod edge;
+mod exchange;
 mod fault;
 mod headers;
 mod identify;
 mod ids;
+mod latency;
 pub mod link;
 mod listen;
 mod outbound;
+mod outlier;
 mod plane;
 mod pool;
 mod process;
+mod quarantine;
 mod respond;
+mod retry;
 mod route;
+mod service;
 mod stack;
 mod table;
 mod tcp;
+#[cfg(test)]
+mod testing;
 mod upgrade;
+mod window;
 mod wire;
 mod worker;
 

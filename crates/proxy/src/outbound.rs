@@ -72,6 +72,8 @@ pub(crate) struct Outbound {
     headers: HeaderMap,
     payload: Payload,
     speech: Speech,
+    /// Whether the next hop is told the time that is left in the way of gRPC, too.
+    grpc: bool,
     repeatable: bool,
     /// Head or body are gone: it cannot be sent again.
     spent: bool,
@@ -97,6 +99,7 @@ impl Outbound {
         let (method, mut headers) = (head.method, head.headers);
         let path = route::without_prefix(head.uri.into_parts().path_and_query, strip)
             .ok_or_else(|| Fault::new(Code::BadPath, "the request has no path"))?;
+        let grpc = headers::is_grpc(&headers);
         let repeatable = repeats && (is_idempotent(&method) || headers.contains_key(IDEMPOTENCY_KEY));
         let payload = if body.is_end_stream() {
             Payload::Empty
@@ -110,7 +113,7 @@ impl Outbound {
             // Said explicitly, or the body of a GET would be left out.
             headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        Ok(Self { method, path, headers, payload, speech, repeatable, spent: false })
+        Ok(Self { method, path, headers, payload, speech, grpc, repeatable, spent: false })
     }
 
     pub(crate) fn speech(&self) -> Speech {
@@ -127,6 +130,16 @@ impl Outbound {
         self.repeatable && !self.spent && body
     }
 
+    /// Whether the hop before sends this request again, and so goes on if it fails here.
+    pub(crate) fn is_repeated_above(&self) -> bool {
+        self.headers.contains_key(headers::ATTEMPT)
+    }
+
+    /// Tells the next hops that this request is a repetition.
+    pub(crate) fn repeated(&mut self, attempt: u32) {
+        self.headers.insert(headers::ATTEMPT, HeaderValue::from(attempt));
+    }
+
     /// There will be no other attempt: nothing more needs to be remembered.
     pub(crate) fn answered(&self) {
         if let Payload::Taped(tape) = &self.payload {
@@ -141,9 +154,8 @@ impl Outbound {
         deadline: Instant,
         may_resend: bool,
     ) -> Request<Outgoing> {
-        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-        let left = HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX));
-        self.headers.insert(headers::DEADLINE, left);
+        let left = deadline.saturating_duration_since(Instant::now());
+        headers::set_time_left(&mut self.headers, left, self.grpc);
         let keep = may_resend && self.repeatable;
         let headers = if keep { self.headers.clone() } else { std::mem::take(&mut self.headers) };
         self.spent = !keep;

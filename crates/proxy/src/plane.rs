@@ -28,6 +28,13 @@ pub(crate) struct Shared {
     pub clock: Instant,
 }
 
+impl Shared {
+    /// Milliseconds on this process's clock.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// The coordinator; lives on the main thread.
 #[derive(Debug)]
 pub(crate) struct Plane {
@@ -70,7 +77,7 @@ impl Plane {
     pub(crate) fn apply(&mut self, source: &RouteTable) -> (Applied, impl Future<Output = ()> + use<>) {
         let mut closing = Vec::new();
         if self.version().is_none_or(|version| version < source.version) && !self.ending {
-            let table = Arc::new(self.compiler.compile(source));
+            let table = Arc::new(self.compiler.compile(source, self.shared.now()));
             let sockets = self.open_missing(&table);
             self.shared.table.store(Arc::clone(&table));
             self.shared.changed.send_replace(source.version);
@@ -122,6 +129,7 @@ impl Plane {
                     in_flight: totals.in_flight,
                     requests: totals.requests,
                     failures: totals.failures,
+                    ejected: endpoint.health.is_ejected(),
                 }
             })
             .collect();

@@ -4,20 +4,28 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 use crate::attempt::Flight;
 use crate::fault::Fault;
 use crate::headers;
 use crate::pool::{Multiplexed, Pool, Single};
 use crate::wire::Busy;
+
+/// The longest rest of an answer that is read to keep its connection, in bytes.
+const DISCARD: usize = 64 * 1024;
+/// The longest time for that.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// The body of an answer, and what has to be kept until it has been passed on.
 pub(crate) struct Answer {
@@ -53,6 +61,25 @@ impl Lease {
 
     pub(crate) fn h2(shared: Rc<Multiplexed>) -> Self {
         Self::H2 { _shared: shared }
+    }
+
+    /// Reads an answer that is not passed on to its end, if that is near, so that its connection serves again: a
+    /// service in trouble should not have to accept a new one for each refusal.
+    pub(crate) fn discard(mut self, answer: Response<Incoming>) {
+        let body = answer.into_body();
+        match self {
+            // Dropping the body ends the stream, and nothing else.
+            Self::H2 { .. } => {}
+            Self::H1 { .. } if body.is_end_stream() => self.give_back(),
+            Self::H1 { .. } => {
+                spawn_local(async move {
+                    let rest = Limited::new(body, DISCARD).collect();
+                    if timeout(DISCARD_TIME, rest).await.is_ok_and(|read| read.is_ok()) {
+                        self.give_back();
+                    }
+                });
+            }
+        }
     }
 
     fn give_back(&mut self) {
@@ -163,7 +190,7 @@ pub(crate) fn refuse(fault: &Fault, request_id: HeaderValue, grpc: bool) -> Resp
     headers.insert(headers::ERROR, HeaderValue::from_static(fault.code.name()));
     headers.insert(headers::REQUEST_ID, request_id);
     if fault.code.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(fault.retry_after));
     }
     response.map(|body| Answer::new(Kind::Fault(body)))
 }

@@ -7,6 +7,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use crate::admit;
 use crate::attempt::{self, Reached};
 use crate::connection::Client;
 use crate::fault::{Code, Fault};
@@ -36,6 +37,7 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
         let speech = outbound::speech(lane, grpc);
         let tunnel = outbound::dress(&mut request, &way, &client.peer, speech);
         request_id = request.headers().get(headers::REQUEST_ID).cloned();
+        let admission = admit::admit(&client.worker, &view, way.lane)?;
         let outbound = Outbound::new(request, way.strip, speech, lane.retries > 0)?;
 
         let way = attempt::Way {
@@ -43,9 +45,10 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
             view: Rc::clone(&view),
             lane: way.lane,
             deadline: way.deadline,
+            limit: way.limit,
         };
         // Balance, connect, send; wait for the head of an answer.
-        let reached = attempt::run(&client.worker, way, outbound).await?;
+        let reached = attempt::run(&client.worker, way, outbound, admission).await?;
         pass_on(client, reached, tunnel)
     };
     let mut answer = match answered.await {
@@ -67,9 +70,6 @@ fn pass_on(client: &Client, reached: Reached, tunnel: Option<OnUpgrade>) -> Resu
     let version = response.version();
     let agreed = headers::clean(response.headers_mut(), version, Trust::Response);
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        if response.status().is_server_error() {
-            flight.failed();
-        }
         return Ok(respond::pass(response, lease, flight));
     }
     let (Some(tunnel), Some(protocol)) = (tunnel, agreed) else {

@@ -10,7 +10,11 @@ use http::HeaderValue;
 use model::{ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceName, Timeouts};
 
 use crate::counters::Counters;
+use crate::edge::Edge;
+use crate::latency::Latency;
+use crate::outlier::Health;
 use crate::route::{self, Router};
+use crate::service::Service;
 
 /// An immutable snapshot.
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ pub(crate) struct Lane {
     pub timeouts: Timeouts,
     pub retries: u32,
     pub targets: Vec<Target>,
+    pub edge: Arc<Edge>,
+    pub service_state: Arc<Service>,
 }
 
 /// An endpoint as the goal of one lane.
@@ -62,36 +68,49 @@ pub(crate) struct Endpoint {
     pub release: ReleaseId,
     pub address: SocketAddr,
     pub counters: Counters,
+    pub latency: Latency,
+    pub health: Health,
+    /// When it was first routed, in milliseconds on the process's clock.
+    pub born: u64,
     /// Milliseconds on the process's clock before which another endpoint is preferred.
     pub avoid_until: AtomicU64,
 }
 
 /// Caller and callee.
-type Edge = (ServiceName, ServiceName);
+type Pair = (ServiceName, ServiceName);
 type EndpointKey = (ReplicaId, ReleaseId, SocketAddr);
 
 /// Compiles tables, and gives what stays the same from one to the next the same counters.
 #[derive(Debug)]
 pub(crate) struct Compiler {
     workers: usize,
+    /// The time of the present table, in milliseconds on the process's clock.
+    now: u64,
     next_id: u64,
     endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
-    listeners: HashMap<(SocketAddr, Option<Edge>), Arc<Counters>>,
+    listeners: HashMap<(SocketAddr, Option<Pair>), Arc<Counters>>,
     targets: HashMap<(SocketAddr, ServiceName, u64), Arc<Counters>>,
+    edges: HashMap<(SocketAddr, ServiceName), Arc<Edge>>,
+    services: HashMap<ServiceName, Arc<Service>>,
 }
 
 impl Compiler {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             workers,
+            now: 0,
             next_id: 0,
             endpoints: HashMap::new(),
             listeners: HashMap::new(),
             targets: HashMap::new(),
+            edges: HashMap::new(),
+            services: HashMap::new(),
         }
     }
 
-    pub(crate) fn compile(&mut self, source: &RouteTable) -> Table {
+    /// `now` is the process's clock in milliseconds.
+    pub(crate) fn compile(&mut self, source: &RouteTable, now: u64) -> Table {
+        self.now = now;
         let mut table = Table { version: Some(source.version), ..Table::default() };
         for listener in &source.listeners {
             let entry = self.entry(source, listener, &mut table.lanes);
@@ -113,6 +132,8 @@ impl Compiler {
         self.endpoints.retain(|_, e| routed.contains(&e.id) || e.counters.in_flight() > 0);
         self.listeners.retain(|_, counters| Arc::strong_count(counters) > 1);
         self.targets.retain(|_, counters| Arc::strong_count(counters) > 1);
+        self.edges.retain(|_, edge| Arc::strong_count(edge) > 1);
+        self.services.retain(|_, service| Arc::strong_count(service) > 1);
     }
 
     fn entry(&mut self, source: &RouteTable, listener: &model::Listener, lanes: &mut Vec<Lane>) -> Entry {
@@ -151,13 +172,25 @@ impl Compiler {
     }
 
     fn lane(&mut self, source: &RouteTable, listener: SocketAddr, service: &ServiceName) -> Lane {
+        let edge = self.edges.entry((listener, service.clone()));
+        let edge = Arc::clone(edge.or_insert_with(|| Arc::new(Edge::new(self.workers))));
+        let service_state = self.services.entry(service.clone());
+        let service_state = Arc::clone(service_state.or_insert_with(|| Arc::new(Service::new(self.workers))));
         let Some(upstream) = source.upstreams.get(service) else {
             // A table without it is answered as one without replicas: both may be mended by the next table.
             let timeouts = Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) };
             let (service, protocol) = (service.clone(), Protocol::Http);
-            return Lane { service, protocol, timeouts, retries: 0, targets: Vec::new() };
+            return Lane {
+                service,
+                protocol,
+                timeouts,
+                retries: 0,
+                targets: Vec::new(),
+                edge,
+                service_state,
+            };
         };
-        let targets = upstream
+        let targets: Vec<_> = upstream
             .endpoints
             .iter()
             .map(|declared| {
@@ -167,12 +200,19 @@ impl Compiler {
                 Target { endpoint, counters }
             })
             .collect();
+        if targets.iter().any(|target| target.endpoint.born == self.now) {
+            edge.breaker.hasten(self.now);
+        }
+        service_state.outliers.follow(&targets, self.now);
+        service_state.bulkhead.set_limit(upstream.in_flight);
         Lane {
             service: service.clone(),
             protocol: upstream.protocol,
             timeouts: upstream.timeouts,
             retries: upstream.retries,
             targets,
+            edge,
+            service_state,
         }
     }
 
@@ -186,6 +226,9 @@ impl Compiler {
                 release: declared.release.clone(),
                 address: declared.address,
                 counters: Counters::new(self.workers),
+                latency: Latency::new(self.workers),
+                health: Health::new(self.workers),
+                born: self.now,
                 avoid_until: AtomicU64::new(0),
             })
         });

@@ -9,7 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::admit;
 use crate::attempt::{Flight, Way, choose};
+use crate::fault::{Code, Fault};
 use crate::pool;
 use crate::table::{Kind, Table};
 use crate::worker::{View, Worker};
@@ -35,15 +37,16 @@ pub(crate) async fn forward(
     if let Some(counters) = &counters {
         counters.slot(worker.index).request();
     }
-    let deadline = std::time::Instant::now() + view.lanes[lane].timeouts.request;
-    let way = Way { listener, view, lane, deadline };
+    let limit = view.lanes[lane].timeouts.request;
+    let way = Way { listener, view, lane, deadline: std::time::Instant::now() + limit, limit };
     match reach(worker, way).await {
-        Some((mut replica, _flight)) => {
+        Ok((mut replica, _flight)) => {
             if let Err(error) = copy_bidirectional(&mut client, &mut replica).await {
                 debug!(%error, "a TCP connection broke");
             }
         }
-        None => {
+        Err(fault) => {
+            warn!(code = fault.code.name(), detail = fault.detail, "a TCP connection is closed");
             if let Some(counters) = counters {
                 counters.slot(worker.index).failure();
             }
@@ -51,20 +54,29 @@ pub(crate) async fn forward(
     }
 }
 
-async fn reach(worker: &Rc<Worker>, mut way: Way) -> Option<(TcpStream, Flight)> {
+async fn reach(worker: &Rc<Worker>, mut way: Way) -> Result<(TcpStream, Flight), Fault> {
+    let mut admission = admit::admit(worker, &way.view, way.lane)?;
     let mut except = None;
     for _ in 0..2 {
-        let target = choose(worker, &mut way, except).await.ok()?;
-        let flight = Flight::begin(worker, &way, target);
+        // A connection that is not made loses nothing, so it may always be tried.
+        let pick = choose(worker, &mut way, except, true).await?;
+        let mut flight = Flight::begin(worker, &way, pick);
         let endpoint = flight.endpoint();
         let connect = way.view.lanes[way.lane].timeouts.connect;
         match timeout(connect, pool::dial(endpoint)).await {
-            Ok(Ok(stream)) => return Some((stream, flight)),
+            Ok(Ok(stream)) => {
+                flight.judge(Some(true));
+                admission.settle(Some(true));
+                flight.carry(admission);
+                return Ok((stream, flight));
+            }
             Ok(Err(error)) => warn!(replica = %endpoint.replica, %error, "cannot connect"),
             Err(_) => warn!(replica = %endpoint.replica, "no connection in time"),
         }
         except = Some(endpoint.id);
-        flight.unreachable(worker);
+        flight.unreachable();
+        flight.judge(Some(false));
     }
-    None
+    admission.settle(Some(false));
+    Err(Fault::new(Code::ConnectFailed, "no replica could be reached"))
 }

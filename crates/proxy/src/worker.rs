@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -44,7 +44,15 @@ pub(crate) struct Worker {
     pub pools: Pools,
     shared: Arc<Shared>,
     view: RefCell<Rc<View>>,
-    clock: Instant,
+}
+
+/// Who decides, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// The calling thread's worker.
+    pub worker: usize,
+    /// Milliseconds on this process's clock.
+    pub now: u64,
 }
 
 /// A thread's reference to a table: requests count references without touching what threads share.
@@ -78,9 +86,14 @@ impl Worker {
         }
     }
 
+    /// This worker, now.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { worker: self.index, now: self.now() }
+    }
+
     /// Milliseconds on this process's clock.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.shared.now()
     }
 }
 
@@ -88,10 +101,9 @@ impl Worker {
 pub(crate) fn spawn(index: usize, shared: Arc<Shared>) -> io::Result<mpsc::UnboundedSender<Command>> {
     let (orders, receive) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let clock = shared.clock;
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         let view = RefCell::new(Rc::new(View(shared.table.load_full())));
-        let worker = Rc::new(Worker { index, pools: Pools::default(), shared, view, clock });
+        let worker = Rc::new(Worker { index, pools: Pools::default(), shared, view });
         LocalSet::new().block_on(&runtime, obey(worker, receive));
     })?;
     Ok(orders)

@@ -66,6 +66,8 @@ async fn a_closed_connection_is_tried_again_where_that_is_safe() {
         assert_eq!((response.status().as_u16(), text(response).await.as_str()), (200, "up"));
     }
 
+    // A data plane that does not know yet which one to avoid.
+    let (_plane, address) = edge_to(&[dead, named("up").await]).await;
     let before = seen.load(Ordering::Relaxed);
     let mut refused = 0;
     for _ in 0..40 {

@@ -78,6 +78,9 @@ pub struct EndpointStats {
     pub requests: u64,
     /// Attempts that got no answer (refused, closed, timed out), or one with a status of 500 and above.
     pub failures: u64,
+    /// Gets no requests for a while, but a few on trial, because it failed while others did not.
+    #[serde(default)]
+    pub ejected: bool,
 }
 
 /// Counters of one listener.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,7 @@ use model::{Endpoint, Listener, ListenerKind, Protocol, ReleaseId, Route, RouteT
 use proxy::link::{Applied, Client, Stats};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -117,9 +120,13 @@ impl Table {
         };
         let endpoints = addresses.iter().enumerate().map(endpoint).collect();
         let timeouts = Timeouts { connect: Duration::from_secs(2), request: Duration::from_secs(5) };
-        self.0
-            .upstreams
-            .insert(service.parse().unwrap(), Upstream { protocol, endpoints, timeouts, retries: 2 });
+        let upstream = Upstream { protocol, endpoints, timeouts, retries: 2, in_flight: 512 };
+        self.0.upstreams.insert(service.parse().unwrap(), upstream);
+        self
+    }
+
+    pub fn in_flight(mut self, service: &str, most: u32) -> Self {
+        self.0.upstreams.get_mut(service).unwrap().in_flight = most;
         self
     }
 
@@ -261,4 +268,49 @@ pub async fn read_head(stream: &mut TcpStream) -> String {
         head.push(byte[0]);
     }
     String::from_utf8(head).unwrap()
+}
+
+/// A replica whose answers are scripted: the function gets the number of the request, from 0 on.
+pub async fn scripted<F>(h2: bool, script: F) -> (SocketAddr, Arc<AtomicUsize>)
+where
+    F: Fn(usize, &Request<Incoming>) -> Response<Body> + Clone + Send + Sync + 'static,
+{
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let address = backend(h2, move |request| {
+        let answer = script(count.fetch_add(1, Relaxed), &request);
+        async move { answer }
+    })
+    .await;
+    (address, seen)
+}
+
+pub fn answer(status: u16, text: impl Into<Bytes>) -> Response<Body> {
+    Response::builder().status(status).body(full(text)).unwrap()
+}
+
+pub fn with(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+/// `clients` connections that send `each` requests one after the other; how many got which status.
+pub async fn hammer(address: SocketAddr, clients: usize, each: usize, method: &'static str) -> Vec<u16> {
+    let mut running = JoinSet::new();
+    for _ in 0..clients {
+        running.spawn(async move {
+            let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+            tokio::spawn(connection);
+            let mut statuses = Vec::with_capacity(each);
+            for _ in 0..each {
+                sender.ready().await.unwrap();
+                let response = sender.send_request(request(method, "/", "")).await.unwrap();
+                statuses.push(response.status().as_u16());
+                text(response).await;
+            }
+            statuses
+        });
+    }
+    running.join_all().await.concat()
 }
