@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cleanup::end_marked;
-use crate::driver::{Reconciler as _, drive, wake_on};
+use crate::driver::{Reconciler, drive, wake_on};
 use crate::lock::{Lock, LockError};
 use crate::paths::Paths;
 use crate::ports;
@@ -99,6 +99,7 @@ pub struct Control {
     status: watch::Receiver<Arc<Status>>,
     data_plane: tokio::sync::Mutex<Option<JoinHandle<DataPlaneLoop>>>,
     data_plane_stop: CancellationToken,
+    loops: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
     _lock: Lock,
 }
 
@@ -113,14 +114,15 @@ impl Control {
         paths.create().map_err(io("the state folder .isles cannot be made"))?;
         let lock = Lock::take_soon(&paths.lock()).await?;
         let store = Arc::new(Store::open(&paths.database())?);
-        open_port(&mut desired, &store)?;
+        let running = proxy::link::path::connect(&paths.proxy_socket()).await.is_ok();
+        open_port(&mut desired, &store, running)?;
         let edges = edge_addresses(&desired, &store.edges()?).map_err(io("no address for an edge"))?;
         store.set_edges(&edges)?;
         let supervisor =
             Supervisor::new(supervisor::Options { logs: paths.logs(), log_limit: 8 << 20, log_files: 3 })
                 .map_err(io("output cannot be captured"))?;
         let recorded = store.replicas()?;
-        let scales = store.scales()?;
+        let (scales, restarts) = (store.scales()?, store.restarts()?);
         let world = Arc::new(World {
             preparations: State::new(waiting(&desired)),
             desired: Arc::new(desired),
@@ -129,7 +131,7 @@ impl Control {
             build: options.build,
             store,
             supervisor,
-            wishes: State::new(Wishes { scales, ..Wishes::default() }),
+            wishes: State::new(Wishes { scales, restarts }),
             edges: State::new(Arc::new(edges)),
             data_plane: State::new(DataPlane::default()),
             mode: State::new(Mode::Open),
@@ -139,8 +141,9 @@ impl Control {
         adopt(&world, &recorded).await;
         let data_plane_stop = CancellationToken::new();
         let data_plane = open_data_plane(&world, &data_plane_stop).await?;
-        start_loops(&world, recorded);
+        let loops = start_loops(&world, recorded);
         Ok(Self {
+            loops: tokio::sync::Mutex::new(loops),
             status: watch_status(&world),
             world,
             data_plane: tokio::sync::Mutex::new(Some(data_plane)),
@@ -188,10 +191,8 @@ impl Control {
 
     /// Replaces every replica of a service by a new one, one at a time; a failed build or `before_start` is tried again.
     pub fn restart(&self, service: &str) -> Result<(), Refused> {
-        let name = self.service(service)?.name.clone();
-        self.world.wishes.update(|wishes| {
-            wishes.restarts.insert(name, now());
-        });
+        let name = &self.service(service)?.name;
+        order_restart(&self.world, name).map_err(|e| Refused::Store(e.to_string()))?;
         self.world.retry.notify_waiters();
         Ok(())
     }
@@ -209,7 +210,10 @@ impl Control {
         self.world.mode.set(Mode::Closing);
         let mut state = self.world.data_plane.subscribe();
         let quiet = state.wait_for(|d| !d.open && d.in_flight.is_empty());
-        let _ = tokio::time::timeout(CLOSE_LIMIT, quiet).await;
+        let services = self.world.desired.services.values();
+        let limit =
+            services.map(|s| self.world.longest_request(s)).max().unwrap_or_default().max(CLOSE_LIMIT);
+        let _ = tokio::time::timeout(limit, quiet).await;
         self.world.mode.set(Mode::Stopping);
         let mut observed = self.world.supervisor.observed();
         // The supervisor lives as long as `self.world`, so this ends when the last replica has.
@@ -218,18 +222,24 @@ impl Control {
         if let Ok(data_plane) = data_plane.await {
             data_plane.shut_down().await;
         }
-        self.world.stop.cancel();
-        end_marked(&self.world.paths, &BTreeSet::new(), Duration::from_secs(1)).await;
-        if let Err(error) = self.world.store.forget_run() {
-            tracing::warn!("the end of the run could not be recorded: {error}");
-        }
+        self.end(Duration::from_secs(1)).await;
     }
 
     /// Kills everything at once.
     pub async fn kill(&self) {
-        self.world.stop.cancel();
+        self.world.mode.set(Mode::Stopping);
         self.data_plane_stop.cancel();
-        end_marked(&self.world.paths, &BTreeSet::new(), Duration::ZERO).await;
+        self.end(Duration::ZERO).await;
+    }
+
+    /// Ends the loops, and after them whatever they had still begun.
+    async fn end(&self, grace: Duration) {
+        self.world.stop.cancel();
+        for task in self.loops.lock().await.drain(..) {
+            // One that panicked has ended too.
+            let _ = task.await;
+        }
+        while end_marked(&self.world.paths, &BTreeSet::new(), grace).await > 0 {}
         if let Err(error) = self.world.store.forget_run() {
             tracing::warn!("the end of the run could not be recorded: {error}");
         }
@@ -240,10 +250,11 @@ fn waiting(desired: &DesiredState) -> BTreeMap<ServiceName, Preparation> {
     desired.services.keys().map(|name| (name.clone(), Preparation::Waiting)).collect()
 }
 
-/// A gateway with port 0 gets a free one, and keeps it for as long as it can.
-fn open_port(desired: &mut DesiredState, store: &Store) -> Result<(), StartError> {
+/// A gateway with port 0 gets a free one, and keeps it for as long as a data plane listens there, or could.
+fn open_port(desired: &mut DesiredState, store: &Store, running: bool) -> Result<(), StartError> {
     let Some(gateway) = desired.gateway.as_mut().filter(|g| g.listen.port() == 0) else { return Ok(()) };
-    let known = store.gateway()?.filter(|a| a.ip() == gateway.listen.ip());
+    let usable = |a: &SocketAddr| running || std::net::TcpListener::bind(a).is_ok();
+    let known = store.gateway()?.filter(|a| a.ip() == gateway.listen.ip() && usable(a));
     gateway.listen = match known {
         Some(address) => address,
         None => {
@@ -261,15 +272,17 @@ fn edge_addresses(
     desired: &DesiredState,
     known: &BTreeMap<EdgeKey, SocketAddr>,
 ) -> std::io::Result<BTreeMap<EdgeKey, SocketAddr>> {
-    let mut taken: BTreeSet<SocketAddr> = known.values().copied().collect();
-    taken.extend(desired.gateway.iter().map(|g| g.listen));
+    // What the manifest fixes is nobody else's, however long somebody else has had it.
+    let gateway = desired.gateway.iter().map(|g| g.listen);
+    let fixed: BTreeSet<SocketAddr> = desired.edges().filter_map(|e| e.call.listen).chain(gateway).collect();
+    let mut taken: BTreeSet<SocketAddr> = known.values().chain(&fixed).copied().collect();
     let mut edges = BTreeMap::new();
     for edge in desired.edges().filter(|e| desired.services.contains_key(&e.call.callee)) {
         let key = (edge.caller.name.clone(), edge.call.callee.clone());
         let address = match (edge.call.listen, known.get(&key)) {
             (Some(fixed), _) => fixed,
-            (None, Some(address)) => *address,
-            (None, None) => ports::free(&taken)?,
+            (None, Some(address)) if !fixed.contains(address) => *address,
+            (None, _) => ports::free(&taken)?,
         };
         taken.insert(address);
         edges.insert(key, address);
@@ -335,13 +348,27 @@ async fn open_data_plane(
         return Err(StartError::DataPlane(state.error.unwrap_or_else(|| "it does not answer".to_owned())));
     }
     if let Some((address, reason)) = state.failed.into_iter().next() {
-        looped.shut_down().await;
-        return Err(StartError::Listen { address, reason });
+        if world.observed().replicas.is_empty() {
+            looped.shut_down().await;
+            return Err(StartError::Listen { address, reason });
+        }
+        // Something runs: an address that cannot be had is no reason to take the rest down with it.
+        tracing::error!("isles cannot listen on {address}: {reason}; it is tried again and again");
     }
     wake_on(world.supervisor.observed(), &wake, stop);
     wake_on(world.edges.subscribe(), &wake, stop);
     wake_on(world.mode.subscribe(), &wake, stop);
     Ok(tokio::spawn(drive(looped, wake, stop.clone())))
+}
+
+/// Orders new processes for a service, also from whoever comes after this control plane.
+fn order_restart(world: &World, service: &ServiceName) -> Result<(), StoreError> {
+    let at = now();
+    world.store.set_restart(service, at)?;
+    world.wishes.update(|wishes| {
+        wishes.restarts.insert(service.clone(), at);
+    });
+    Ok(())
 }
 
 /// Gives new addresses to edges whose address somebody took, and new processes to those who were told the old one.
@@ -358,20 +385,18 @@ fn move_edges(world: &World, failed: &BTreeMap<SocketAddr, String>) -> Result<()
         *address =
             free.map_err(|source| StartError::Io { what: "no address for an edge".to_owned(), source })?;
         taken.insert(*address);
-        world.wishes.update(|wishes| {
-            wishes.restarts.insert(caller.clone(), now());
-        });
+        order_restart(world, caller)?;
     }
     world.store.set_edges(&edges)?;
     world.edges.set(Arc::new(edges));
     Ok(())
 }
 
-fn start_loops(world: &Arc<World>, recorded: ObservedState) {
+fn start_loops(world: &Arc<World>, recorded: ObservedState) -> Vec<JoinHandle<()>> {
     let wake = Arc::new(Notify::new());
     wake_on(world.supervisor.observed(), &wake, &world.stop);
     let record = Record { world: world.clone(), written: Arc::new(recorded) };
-    tokio::spawn(drive(record, wake, world.stop.clone()));
+    let record = tokio::spawn(run(record, wake, world.stop.clone()));
 
     let wake = Arc::new(Notify::new());
     wake_on(world.supervisor.observed(), &wake, &world.stop);
@@ -379,9 +404,14 @@ fn start_loops(world: &Arc<World>, recorded: ObservedState) {
     wake_on(world.preparations.subscribe(), &wake, &world.stop);
     wake_on(world.data_plane.subscribe(), &wake, &world.stop);
     wake_on(world.mode.subscribe(), &wake, &world.stop);
-    tokio::spawn(drive(Replicas::new(world.clone()), wake, world.stop.clone()));
+    let replicas = tokio::spawn(run(Replicas::new(world.clone()), wake, world.stop.clone()));
 
     prepare::prepare_all(world);
+    vec![record, replicas]
+}
+
+async fn run(reconciler: impl Reconciler, wake: Arc<Notify>, stop: CancellationToken) {
+    drive(reconciler, wake, stop).await;
 }
 
 /// Derives the status anew whenever anything that it is derived from changes.
@@ -424,4 +454,27 @@ fn derive_status(world: &World, was_ready: bool) -> Status {
     };
     status.was_ready = was_ready || status.ready();
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{desired, service};
+
+    #[test]
+    fn an_address_that_the_manifest_fixes_is_taken_from_whoever_had_it() {
+        let fixed: SocketAddr = "127.0.0.2:8080".parse().unwrap();
+        let mut storefront = service("storefront", &["catalogue"]);
+        storefront.calls[0].listen = Some(fixed);
+        let orders = service("orders", &["catalogue"]);
+        let desired = desired([orders, storefront, service("catalogue", &[])]);
+        let key = |caller: &str| (caller.parse().unwrap(), "catalogue".parse().unwrap());
+        let known = [(key("orders"), fixed)].into();
+        let edges = edge_addresses(&desired, &known).unwrap();
+        assert_eq!(edges[&key("storefront")], fixed);
+        assert_ne!(edges[&key("orders")], fixed);
+
+        let again = edge_addresses(&desired, &edges).unwrap();
+        assert_eq!(again, edges, "what an edge has, it keeps");
+    }
 }

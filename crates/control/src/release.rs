@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use model::{ReleaseId, ServiceSpec};
+use model::{DesiredState, ReleaseId, ServiceSpec};
 use sha2::{Digest as _, Sha256};
 
 use crate::environment::program_path;
@@ -24,11 +24,16 @@ pub struct ReleaseError {
 /// It covers the artifact (by default everything in `dir` that git would track, and the command's own file), the
 /// contract, and those settings that a process is started with. Replica counts, limits, health and rollout
 /// settings do not make a new release. Reads every file: call it where blocking is allowed.
-pub fn identify(service: &ServiceSpec) -> Result<ReleaseId, ReleaseError> {
+pub fn identify(service: &ServiceSpec, desired: &DesiredState) -> Result<ReleaseId, ReleaseError> {
     let mut hash = Sha256::new();
+    // A process is told the addresses of its callees, and these depend on more than its own settings.
+    let callees = service.calls.iter().map(|call| {
+        let external = desired.externals.get(&call.callee).map(|e| e.url.as_str());
+        (call.callee.as_str(), external, desired.services.get(&call.callee).map(|s| s.protocol))
+    });
     let settings = serde_json::json!({
         "command": service.command, "env": service.env, "calls": service.calls, "protocol": service.protocol,
-        "before_start": service.before_start,
+        "before_start": service.before_start, "callees": callees.collect::<Vec<_>>(),
     });
     hash.update(settings.to_string());
     let mut files = match &service.artifact {
@@ -91,7 +96,7 @@ fn hash_file(hash: &mut Sha256, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::service;
+    use crate::testing::{desired, service};
 
     #[test]
     fn content_makes_a_release_and_scale_does_not() {
@@ -101,6 +106,8 @@ mod tests {
         file(".gitignore", "*.log\n");
         let mut web = service("web", &[]);
         web.dir = folder.path().to_owned();
+        let app = desired([service("other", &[])]);
+        let identify = |service: &ServiceSpec| identify(service, &app);
         let first = identify(&web).unwrap();
         assert_eq!(first.0.len(), 12);
 
@@ -120,6 +127,11 @@ mod tests {
     fn a_missing_artifact_is_named() {
         let mut web = service("web", &[]);
         web.artifact = Some(vec!["/nowhere/bin".into()]);
-        assert!(identify(&web).unwrap_err().to_string().starts_with("/nowhere/bin belongs to the release"));
+        assert!(
+            identify(&web, &desired([service("other", &[])]))
+                .unwrap_err()
+                .to_string()
+                .starts_with("/nowhere/bin belongs to the release")
+        );
     }
 }

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS edges (
   caller TEXT NOT NULL, callee TEXT NOT NULL, address TEXT NOT NULL, PRIMARY KEY (caller, callee)) STRICT;
 CREATE TABLE IF NOT EXISTS gateway (one INTEGER PRIMARY KEY CHECK (one = 1), address TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS scales (service TEXT PRIMARY KEY, replicas INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS restarts (service TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS prepared (
   service TEXT NOT NULL, release TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (service, release)) STRICT;
 ";
@@ -172,9 +173,36 @@ impl Store {
         Ok(())
     }
 
+    /// When each service was last to be restarted, in Unix milliseconds.
+    pub fn restarts(&self) -> Result<BTreeMap<ServiceName, u64>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT service, at FROM restarts")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        let mut restarts = BTreeMap::new();
+        for row in rows {
+            let (service, at) = row?;
+            if let (Ok(service), Ok(at)) = (service.parse(), at.try_into()) {
+                restarts.insert(service, at);
+            }
+        }
+        Ok(restarts)
+    }
+
+    /// Records that a service is to be restarted, so that it is even if this control plane does not live to see it.
+    pub fn set_restart(&self, service: &ServiceName, at: u64) -> Result<(), StoreError> {
+        self.connection().execute(
+            "INSERT INTO restarts (service, at) VALUES (?1, ?2)
+             ON CONFLICT (service) DO UPDATE SET at = excluded.at",
+            params![service.as_str(), i64::try_from(at).unwrap_or(i64::MAX)],
+        )?;
+        Ok(())
+    }
+
     /// An orderly end: the manifest alone decides at the next start, and no replica is left to adopt.
     pub fn forget_run(&self) -> Result<(), StoreError> {
-        Ok(self.connection().execute_batch("DELETE FROM scales; DELETE FROM replicas;")?)
+        Ok(self
+            .connection()
+            .execute_batch("DELETE FROM scales; DELETE FROM restarts; DELETE FROM replicas;")?)
     }
 
     /// Whether `before_start` was done for this release.
@@ -239,6 +267,7 @@ mod tests {
             store.record(&empty, &one).unwrap();
             store.record(&one, &two).unwrap();
             store.set_scale(&id.service, 3).unwrap();
+            store.set_restart(&id.service, 5).unwrap();
             assert_eq!(store.gateway().unwrap(), None);
             store.set_gateway(([127, 0, 0, 1], 80).into()).unwrap();
             store.set_gateway(([127, 0, 0, 1], 81).into()).unwrap();
@@ -250,6 +279,7 @@ mod tests {
         let store = Store::open(&path).unwrap();
         assert_eq!(store.replicas().unwrap(), two);
         assert_eq!(store.gateway().unwrap(), Some(([127, 0, 0, 1], 81).into()));
+        assert_eq!(store.restarts().unwrap(), [(id.service.clone(), 5)].into());
         assert_eq!(store.scales().unwrap(), [(id.service.clone(), 3)].into());
         assert_eq!(store.edges().unwrap(), [(edge, ([127, 0, 0, 1], 5).into())].into());
         assert!(store.is_prepared(&id.service, &ReleaseId("r".into())).unwrap());
@@ -258,6 +288,6 @@ mod tests {
         assert_eq!(store.replicas().unwrap(), one);
         store.forget_run().unwrap();
         assert_eq!(store.replicas().unwrap(), empty);
-        assert!(store.scales().unwrap().is_empty());
+        assert!(store.scales().unwrap().is_empty() && store.restarts().unwrap().is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{DesiredState, ObservedState, ProcessId, ReleaseId, ReplicaId, ServiceName};
 use supervisor::Supervisor;
@@ -121,8 +121,8 @@ pub struct DataPlane {
     pub version: Option<u64>,
     /// Whether that table lets requests in from outside.
     pub open: bool,
-    /// The replicas in that table.
-    pub routed: BTreeSet<ReplicaId>,
+    /// The replicas that were draining when that table was made, so that it certainly leaves them out.
+    pub let_go: BTreeSet<ReplicaId>,
     /// Requests in flight for each replica, those that left the table included.
     pub in_flight: BTreeMap<ReplicaId, u64>,
     /// Addresses it could not listen on, each with the reason.
@@ -146,6 +146,13 @@ impl World {
     /// The replicas as they are now.
     pub fn observed(&self) -> Arc<ObservedState> {
         self.supervisor.observed().borrow().clone()
+    }
+
+    /// How long a request to this service may take at most, by whatever way it comes.
+    pub fn longest_request(&self, service: &model::ServiceSpec) -> Duration {
+        let routes = self.desired.gateway.iter().flat_map(|g| &g.routes);
+        let own = routes.filter(|r| r.service == service.name).filter_map(|r| r.timeout);
+        own.fold(service.limits.timeout, Duration::max)
     }
 
     /// How many replicas a service is to have now.

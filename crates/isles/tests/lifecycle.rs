@@ -236,3 +236,36 @@ fn a_gateway_address_in_use_is_said_before_anything_starts() {
     assert!(up.stderr.contains(&app.gateway().to_string()), "{up:?}");
     assert_eq!(app.processes(), [0u32; 0]);
 }
+
+#[test]
+fn a_secret_reaches_the_service_that_names_it_and_nobody_else() {
+    let manifest = r#"
+name = "test"
+[gateway]
+listen = "127.0.0.1:8080"
+[[gateway.routes]]
+path = "/web"
+service = "web"
+strip = true
+[[gateway.routes]]
+path = "/pay"
+service = "pay"
+strip = true
+[services.web]
+dir = "."
+command = "{scripted}"
+[services.pay]
+dir = "."
+command = "{scripted}"
+[services.pay.env]
+API_KEY = "${secret.KEY}"
+"#;
+    let manifest = manifest.replace("{scripted}", testkit::scripted_service().to_str().unwrap());
+    let app = App::of_manifest(&manifest, &[("ISLES_SECRET_KEY", "s3cret-value")]);
+    app.up();
+    assert_eq!(app.get("/pay/env").unwrap().json()["API_KEY"], "s3cret-value");
+    assert!(!app.get("/web/env").unwrap().body.contains("s3cret-value"));
+    for said in [app.control_log(), app.isles(&["ps", "--json"]).stdout, app.isles(&["logs"]).stdout] {
+        assert!(!said.contains("s3cret-value"), "{said}");
+    }
+}

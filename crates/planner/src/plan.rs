@@ -29,8 +29,9 @@ pub struct Want {
 /// What the data plane says of the replicas of a service.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Traffic {
-    /// Replicas in the routing table that is in force. `None` while the data plane cannot be asked.
-    pub routed: Option<BTreeSet<ReplicaId>>,
+    /// Draining replicas that the routing table in force leaves out because they are draining. That a table does not
+    /// have a replica is not enough: the next one, under way already, might.
+    pub let_go: BTreeSet<ReplicaId>,
     /// Requests in flight for each replica; a replica that is absent has none.
     pub in_flight: BTreeMap<ReplicaId, u64>,
 }
@@ -134,7 +135,7 @@ pub fn plan(want: &Want, observed: &ObservedState, traffic: &Traffic, now: u64) 
         .partition(|(_, state)| is_current(want, state));
     let keep = trim(&mut plan, &current, want);
     for (id, state) in &keep {
-        heal(&mut plan, id, state, now);
+        heal(&mut plan, id, state, want, now);
     }
     let running_outdated = replace(&mut plan, &keep, &outdated, want);
     fill(&mut plan, &mine, keep.len(), running_outdated, want);
@@ -156,7 +157,7 @@ fn end_drained(
     traffic: &Traffic,
     now: u64,
 ) {
-    let unrouted = traffic.routed.as_ref().is_some_and(|routed| !routed.contains(id));
+    let unrouted = traffic.let_go.contains(id);
     let idle = traffic.in_flight.get(id).copied().unwrap_or(0) == 0;
     let limit = state.since.saturating_add(millis(want.drain_limit));
     if unrouted && idle {
@@ -187,16 +188,17 @@ fn trim<'a>(
 fn retire(plan: &mut Plan, id: &ReplicaId, state: &ReplicaState, reason: Reason) {
     match state.phase {
         Phase::Exited => plan.push(Step::Forget(id.clone()), reason),
-        // It was ready a moment ago, so the data plane may still know it.
-        Phase::Ready | Phase::Unready => plan.push(Step::Drain(id.clone()), reason),
-        Phase::Starting => plan.push(Step::Stop(id.clone()), reason),
+        // It was ready a moment ago, or is by now, so the data plane may know it.
+        Phase::Starting | Phase::Ready | Phase::Unready => plan.push(Step::Drain(id.clone()), reason),
         Phase::Draining | Phase::Stopping => {}
     }
 }
 
 /// Starts what ended, after its back-off, and ends what hangs.
-fn heal(plan: &mut Plan, id: &ReplicaId, state: &ReplicaState, now: u64) {
+fn heal(plan: &mut Plan, id: &ReplicaId, state: &ReplicaState, want: &Want, now: u64) {
     match state.phase {
+        // There is nothing to start.
+        Phase::Exited if want.release.is_none() => {}
         Phase::Exited => {
             let due = state.since.saturating_add(millis(restart_delay(id, state.failures)));
             if now >= due {

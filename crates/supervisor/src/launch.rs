@@ -13,6 +13,15 @@ use tokio::process::{Child, Command};
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
+/// Keeps `ISLES_SECRET_…` of this process from a child: a secret is for the service whose manifest entry names it.
+pub fn without_secrets(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"ISLES_SECRET_") {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// What to run.
 pub(crate) struct Program<'a> {
     pub argv: &'a [String],
@@ -25,6 +34,7 @@ impl Program<'_> {
     pub async fn spawn(&self, out: Stdio, err: Stdio) -> Result<Child, String> {
         let (program, arguments) = self.argv.split_first().ok_or("the command is empty: name a program")?;
         let mut command = Command::new(self.resolve(program));
+        without_secrets(&mut command);
         command.args(arguments).current_dir(self.dir).envs(self.env);
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
         let mut tries = 0;

@@ -109,7 +109,7 @@ impl Customer {
     }
 }
 
-/// Repeats what may be repeated while the shop says 429 or 503 or says nothing.
+/// Repeats what may be repeated while the shop is too busy or not there (429, 502, 503, 504) or says nothing.
 async fn patient<F>(mut ask: impl FnMut() -> F) -> Result<Reply, ClientError>
 where
     F: Future<Output = Result<Reply, ClientError>>,
@@ -119,7 +119,9 @@ where
         asked += 1;
         let answer = ask().await;
         let wait = match &answer {
-            Ok(reply) if matches!(reply.status.as_u16(), 429 | 503) => pause(asked, reply.retry_after),
+            Ok(reply) if matches!(reply.status.as_u16(), 429 | 502 | 503 | 504) => {
+                pause(asked, reply.retry_after)
+            }
             Ok(_) => return answer,
             Err(_) => pause(asked, None),
         };

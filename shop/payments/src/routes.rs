@@ -75,6 +75,8 @@ impl Shared {
     ) -> Result<Reply, Problem> {
         let mut checks = Checks::default();
         checks.text(body.reason.trim(), "reason", 1, 200);
+        let positive = body.amount.as_ref().is_none_or(|amount| amount.amount >= 1);
+        checks.require(positive, "amount.amount", "out_of_range", "Give back at least 1 minor unit.");
         checks.finish()?;
         let amount = self.in_currency(id, body.amount).await?;
         let wish = Wish::Refund { amount, reason: body.reason.trim().to_owned() };

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ListenerKind, Phase, ProcessId, RouteTable};
+use model::{ListenerKind, ObservedState, Phase, ProcessId, RouteTable, StopPolicy, StopSignal};
 use proxy::link::{Applied, Client, Hello, LinkError, Stats};
 use supervisor::process;
 use tokio::sync::Notify;
@@ -80,7 +80,9 @@ impl DataPlaneLoop {
         let paths = &self.world.paths;
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(paths.proxy_log())?;
         let socket = paths.proxy_socket();
-        let mut child = tokio::process::Command::new(&self.world.program)
+        let mut command = tokio::process::Command::new(&self.world.program);
+        process::without_secrets(&mut command);
+        let mut child = command
             .arg("proxy")
             .arg("--socket")
             .arg(&socket)
@@ -120,9 +122,9 @@ impl DataPlaneLoop {
         });
     }
 
-    fn table(&self) -> RouteTable {
+    fn table(&self, observed: &ObservedState) -> RouteTable {
         let open = self.world.mode.get() == Mode::Open;
-        routes::table(&self.world.desired, &self.world.observed(), &self.world.edges.get(), open)
+        routes::table(&self.world.desired, observed, &self.world.edges.get(), open)
     }
 
     async fn tell(&mut self, table: RouteTable) -> Result<Option<String>, LinkError> {
@@ -143,11 +145,22 @@ impl DataPlaneLoop {
         Ok(Some(news).filter(|_| before.is_empty() || before != link.failed))
     }
 
-    async fn publish(&mut self) -> Result<(), LinkError> {
+    async fn publish(&mut self, observed: &ObservedState) -> Result<(), LinkError> {
         let Some(link) = self.link.as_mut() else { return Ok(()) };
         let stats = link.client.stats().await?;
-        self.world.data_plane.set(data_plane(link, &stats));
+        self.world.data_plane.set(data_plane(link, &stats, observed));
         Ok(())
+    }
+
+    /// A data plane that lives and does not answer is of no use, and keeps the addresses from the next one.
+    async fn answered<T>(&self, answer: Result<T, LinkError>) -> Result<T, String> {
+        if let (Err(LinkError::Io(error)), Some(link)) = (&answer, &self.link)
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            let kill = StopPolicy { signal: StopSignal::Kill, grace: Duration::ZERO };
+            process::terminate(link.process, kill).await;
+        }
+        answer.map_err(|e| e.to_string())
     }
 
     fn pause(&self) -> Duration {
@@ -161,14 +174,16 @@ impl DataPlaneLoop {
         {
             steps.push(format!("connected to the data plane, pid {}", link.process.pid));
         }
-        let table = self.table();
-        steps.extend(self.tell(table).await.map_err(|e| e.to_string())?);
-        self.publish().await.map_err(|e| e.to_string())
+        let observed = self.world.observed();
+        let told = self.tell(self.table(&observed)).await;
+        steps.extend(self.answered(told).await?);
+        let published = self.publish(&observed).await;
+        self.answered(published).await
     }
 }
 
-fn data_plane(link: &Link, stats: &Stats) -> DataPlane {
-    let sent = link.sent.iter().flat_map(|table| table.upstreams.values()).flat_map(|u| &u.endpoints);
+fn data_plane(link: &Link, stats: &Stats, observed: &ObservedState) -> DataPlane {
+    let draining = observed.replicas.iter().filter(|(_, r)| r.phase == Phase::Draining);
     let mut in_flight = BTreeMap::new();
     for endpoint in stats.endpoints.iter().filter(|e| e.in_flight > 0) {
         *in_flight.entry(endpoint.replica.clone()).or_default() += endpoint.in_flight;
@@ -181,7 +196,7 @@ fn data_plane(link: &Link, stats: &Stats) -> DataPlane {
             .iter()
             .flat_map(|t| &t.listeners)
             .any(|l| matches!(l.kind, ListenerKind::Gateway { .. })),
-        routed: sent.map(|e| e.replica.clone()).collect(),
+        let_go: draining.map(|(id, _)| id.clone()).collect(),
         in_flight,
         failed: link.failed.clone(),
         error: None,

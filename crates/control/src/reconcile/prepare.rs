@@ -60,12 +60,15 @@ async fn prepare(world: &World, service: &ServiceSpec, builds: &Semaphore) -> Re
         // The semaphore is never closed, so there is always a permit to come.
         let _permit = builds.acquire().await;
         tell(world, service, Preparation::Building);
-        let task = Task { argv: build.0.clone(), dir: service.dir.clone(), env: Default::default() };
+        // The mark: a build that a killed control plane left behind would work against the next one.
+        let data = world.paths.data(&service.name).to_string_lossy().into_owned();
+        let env = [("ISLES_DATA".to_owned(), data)].into();
+        let task = Task { argv: build.0.clone(), dir: service.dir.clone(), env };
         run(world, service, "build", task).await?;
     }
     tell(world, service, Preparation::Preparing);
-    let spec = service.clone();
-    let release = tokio::task::spawn_blocking(move || release::identify(&spec)).await;
+    let (spec, desired) = (service.clone(), world.desired.clone());
+    let release = tokio::task::spawn_blocking(move || release::identify(&spec, &desired)).await;
     let release = match release {
         Ok(Ok(release)) => release,
         Ok(Err(error)) => return Err((format!("{error}: does its build make it?"), vec![])),

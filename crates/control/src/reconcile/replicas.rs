@@ -37,21 +37,27 @@ impl Replicas {
         let routed = self.world.data_plane.get().version.is_some();
         let open = self.world.mode.get() != Mode::Stopping;
         let release = match preparations.get(&service.name) {
-            Some(Preparation::Done(release)) if routed && open => Some(release.clone()),
-            _ => None,
+            Some(Preparation::Done(release)) => Some(release.clone()),
+            // Until there is a release, and where there will be none, what ran before goes on running.
+            _ => {
+                let observed = self.world.observed();
+                let mut mine = observed.replicas.iter().filter(|(id, _)| id.service == service.name);
+                mine.next().map(|(_, state)| state.release.clone())
+            }
         };
+        let release = release.filter(|_| routed && open);
         Want {
             service: service.name.clone(),
             release,
             replicas: self.world.replicas_wanted(service),
             not_before: self.world.wishes.get().restarts.get(&service.name).copied().unwrap_or(0),
-            drain_limit: service.limits.timeout.max(service.stop.grace),
+            drain_limit: self.world.longest_request(service).max(service.stop.grace),
         }
     }
 
     fn traffic(&self) -> Traffic {
         let data_plane = self.world.data_plane.get();
-        Traffic { routed: data_plane.version.map(|_| data_plane.routed), in_flight: data_plane.in_flight }
+        Traffic { let_go: data_plane.let_go, in_flight: data_plane.in_flight }
     }
 
     async fn carry_out(&self, service: &ServiceSpec, step: &Step, want: &Want) -> Result<(), String> {
@@ -66,6 +72,10 @@ impl Replicas {
 
     async fn start(&self, service: &ServiceSpec, id: &ReplicaId, want: &Want) -> Result<(), String> {
         let Some(release) = &want.release else { return Ok(()) };
+        // The end may have come since this pass began, and nobody would end what is started after it.
+        if self.world.stop.is_cancelled() || self.world.mode.get() == Mode::Stopping {
+            return Ok(());
+        }
         let address = ports::free(&self.taken()).map_err(|e| e.to_string())?;
         let edges = self.world.edges.get();
         let setting = Setting {

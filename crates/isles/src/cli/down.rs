@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use console::api::AppStatus;
 use console::client::{Client, ClientError};
-use rustix::process::{Pid, test_kill_process};
 use tokio::time::Instant;
 
 use super::failure::Failure;
@@ -45,9 +44,9 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
 /// Waits for the end of the control plane itself.
 async fn until_ended(client: &Client, status: &AppStatus) -> Result<(), Failure> {
     let deadline = Instant::now() + LAST_STEPS;
-    let pid = i32::try_from(status.pid).ok().and_then(Pid::from_raw);
     loop {
-        let alive = pid.is_some_and(|pid| test_kill_process(pid).is_ok());
+        // A zombie has ended, whether or not its parent ever asks how.
+        let alive = supervisor::process::identify(status.pid).is_some();
         let answers = !matches!(client.status().await, Err(ClientError::NothingRunning));
         if !alive && !answers {
             return Ok(());

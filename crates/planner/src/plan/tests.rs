@@ -36,9 +36,10 @@ fn world(replicas: &[(u32, &str, Phase)]) -> ObservedState {
     ObservedState { replicas: replicas.iter().map(|(i, r, p)| (id(*i), replica(r, *p, 0, 1))).collect() }
 }
 
-fn routed(ids: &[u32]) -> Traffic {
+/// The data plane has let go of these.
+fn let_go(ids: &[u32]) -> Traffic {
     let id = |index: &u32| ReplicaId { service: "web".parse().unwrap(), index: *index };
-    Traffic { routed: Some(ids.iter().map(id).collect()), in_flight: BTreeMap::new() }
+    Traffic { let_go: ids.iter().map(id).collect(), in_flight: BTreeMap::new() }
 }
 
 #[track_caller]
@@ -58,28 +59,28 @@ fn check(want: &Want, observed: &ObservedState, traffic: &Traffic, now: u64, exp
 #[test]
 fn nothing_starts_before_there_is_a_release() {
     let want = Want { release: None, ..want(2, "a") };
-    check(&want, &world(&[]), &routed(&[]), 0, "");
+    check(&want, &world(&[]), &let_go(&[]), 0, "");
     // ... and what a former control plane left running stays.
-    check(&want, &world(&[(1, "old", Phase::Ready)]), &routed(&[1]), 0, "");
+    check(&want, &world(&[(1, "old", Phase::Ready)]), &let_go(&[]), 0, "");
+    check(&want, &world(&[(1, "old", Phase::Exited)]), &let_go(&[]), 0, "");
 }
 
 #[test]
 fn scaling_fills_the_lowest_numbers_and_takes_the_highest() {
-    check(&want(3, "a"), &world(&[(2, "a", Phase::Ready)]), &routed(&[2]), 0, "start 1 start 3");
+    check(&want(3, "a"), &world(&[(2, "a", Phase::Ready)]), &let_go(&[]), 0, "start 1 start 3");
     let three = world(&[(1, "a", Phase::Ready), (2, "a", Phase::Ready), (3, "a", Phase::Ready)]);
-    check(&want(1, "a"), &three, &routed(&[1, 2, 3]), 0, "drain 2 drain 3");
-    check(&want(0, "a"), &three, &routed(&[1, 2, 3]), 0, "drain 1 drain 2 drain 3");
+    check(&want(1, "a"), &three, &let_go(&[]), 0, "drain 2 drain 3");
+    check(&want(0, "a"), &three, &let_go(&[]), 0, "drain 1 drain 2 drain 3");
     let one_down = world(&[(1, "a", Phase::Exited), (2, "a", Phase::Ready), (3, "a", Phase::Starting)]);
-    check(&want(1, "a"), &one_down, &routed(&[2]), 0, "forget 1 stop 3");
+    check(&want(1, "a"), &one_down, &let_go(&[]), 0, "forget 1 drain 3");
 }
 
 #[test]
 fn a_draining_replica_ends_when_the_data_plane_has_let_go_of_it() {
     let world = world(&[(1, "a", Phase::Ready), (2, "a", Phase::Draining)]);
-    check(&want(1, "a"), &world, &routed(&[1, 2]), 5, "@10000");
-    check(&want(1, "a"), &world, &Traffic::default(), 5, "@10000");
-    check(&want(1, "a"), &world, &routed(&[1]), 5, "stop 2");
-    let mut busy = routed(&[1]);
+    check(&want(1, "a"), &world, &let_go(&[]), 5, "@10000");
+    check(&want(1, "a"), &world, &let_go(&[2]), 5, "stop 2");
+    let mut busy = let_go(&[2]);
     busy.in_flight.insert("web-2".parse().unwrap(), 3);
     check(&want(1, "a"), &world, &busy, 5, "@10000");
     check(&want(1, "a"), &world, &busy, 10_000, "stop 2");
@@ -87,31 +88,30 @@ fn a_draining_replica_ends_when_the_data_plane_has_let_go_of_it() {
 
 #[test]
 fn a_crash_is_restarted_at_once_and_a_crash_loop_waits() {
-    check(&want(1, "a"), &world(&[(1, "a", Phase::Exited)]), &routed(&[]), 0, "start 1");
+    check(&want(1, "a"), &world(&[(1, "a", Phase::Exited)]), &let_go(&[]), 0, "start 1");
     let mut looping = world(&[]);
     looping.replicas.insert("web-1".parse().unwrap(), replica("a", Phase::Exited, 1000, 3));
     let delay = millis(restart_delay(&"web-1".parse().unwrap(), 3));
-    check(&want(1, "a"), &looping, &routed(&[]), 1000, &format!("@{}", 1000 + delay));
-    check(&want(1, "a"), &looping, &routed(&[]), 1000 + delay, "start 1");
+    check(&want(1, "a"), &looping, &let_go(&[]), 1000, &format!("@{}", 1000 + delay));
+    check(&want(1, "a"), &looping, &let_go(&[]), 1000 + delay, "start 1");
 }
 
 #[test]
 fn a_new_release_comes_up_beside_the_old_one_before_that_is_drained() {
     let want = want(2, "b");
-    let t = |ids: &[u32]| routed(ids);
-    check(&want, &world(&[(1, "a", Phase::Ready), (2, "a", Phase::Ready)]), &t(&[1, 2]), 0, "start 3");
+    check(&want, &world(&[(1, "a", Phase::Ready), (2, "a", Phase::Ready)]), &let_go(&[]), 0, "start 3");
     let starting = world(&[(1, "a", Phase::Ready), (2, "a", Phase::Ready), (3, "b", Phase::Starting)]);
-    check(&want, &starting, &t(&[1, 2]), 0, "");
+    check(&want, &starting, &let_go(&[]), 0, "");
     let ready = world(&[(1, "a", Phase::Ready), (2, "a", Phase::Ready), (3, "b", Phase::Ready)]);
-    check(&want, &ready, &t(&[1, 2, 3]), 0, "drain 1 start 4");
+    check(&want, &ready, &let_go(&[]), 0, "drain 1 start 4");
     let draining = world(&[(1, "a", Phase::Draining), (2, "a", Phase::Ready), (3, "b", Phase::Ready)]);
-    check(&want, &draining, &t(&[2, 3]), 0, "stop 1 start 4");
+    check(&want, &draining, &let_go(&[1]), 0, "stop 1 start 4");
 }
 
 #[test]
 fn a_release_that_never_gets_ready_takes_nothing_away() {
     let stuck = world(&[(1, "a", Phase::Ready), (2, "b", Phase::Exited)]);
-    let plan = plan(&want(1, "b"), &stuck, &routed(&[1]), 0);
+    let plan = plan(&want(1, "b"), &stuck, &let_go(&[]), 0);
     assert_eq!(plan.steps.len(), 1, "{plan:?}");
     assert!(matches!(&plan.steps[0].0, Step::Start(id) if id.index == 2), "{plan:?}");
 }
@@ -119,9 +119,9 @@ fn a_release_that_never_gets_ready_takes_nothing_away() {
 #[test]
 fn a_hung_replica_is_replaced_and_an_outdated_broken_one_goes_at_once() {
     let hung = world(&[(1, "a", Phase::Unready)]);
-    check(&want(1, "a"), &hung, &routed(&[]), 0, "@30000");
-    check(&want(1, "a"), &hung, &routed(&[]), 30_000, "stop 1");
-    check(&want(1, "b"), &world(&[(1, "a", Phase::Exited)]), &routed(&[]), 0, "forget 1 start 2");
+    check(&want(1, "a"), &hung, &let_go(&[]), 0, "@30000");
+    check(&want(1, "a"), &hung, &let_go(&[]), 30_000, "stop 1");
+    check(&want(1, "b"), &world(&[(1, "a", Phase::Exited)]), &let_go(&[]), 0, "forget 1 start 2");
 }
 
 /// What can happen to the simulated world between two plans.
@@ -190,9 +190,9 @@ impl World {
 
     /// Carries out a plan as the supervisor would, with the data plane letting go at once.
     fn act(&mut self) -> usize {
-        let routed =
-            self.observed.replicas.iter().filter(|(_, r)| r.phase == Phase::Ready).map(|(id, _)| id.clone());
-        let traffic = Traffic { routed: Some(routed.collect()), in_flight: BTreeMap::new() };
+        let draining = self.observed.replicas.iter().filter(|(_, r)| r.phase == Phase::Draining);
+        let traffic =
+            Traffic { let_go: draining.map(|(id, _)| id.clone()).collect(), in_flight: BTreeMap::new() };
         let plan = plan(&self.want, &self.observed, &traffic, self.now);
         let ready = self.ready();
         let drained = plan.steps.iter().filter(|(s, _)| self.takes_a_ready_one(s)).count();

@@ -2,12 +2,17 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use model::RouteTable;
 use serde::Serialize;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::{Applied, Hello, LinkError, PROTOCOL, Reply, Stats, frame, path};
+
+/// How long an answer may take. It takes milliseconds; a data plane that is stopped or stuck gives none at all.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A connection to a data plane.
 ///
@@ -35,7 +40,8 @@ impl Client {
     /// What the system reports; `InvalidData` if the other side speaks another protocol.
     pub async fn connect(socket: &Path) -> io::Result<(Self, Hello)> {
         let mut stream = path::connect(socket).await?;
-        match frame::read(&mut stream).await? {
+        let greeting = timeout(ANSWER, frame::read(&mut stream)).await;
+        match greeting.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
             Some(Reply::Hello(hello)) if hello.protocol == PROTOCOL => {
                 Ok((Self { stream, in_step: true }, hello))
             }
@@ -86,9 +92,13 @@ impl Client {
         if !std::mem::replace(&mut self.in_step, false) {
             return Err(LinkError::OutOfStep);
         }
-        frame::write(&mut self.stream, request).await?;
+        let exchange = async {
+            frame::write(&mut self.stream, request).await?;
+            frame::read(&mut self.stream).await
+        };
         let reply =
-            frame::read(&mut self.stream).await?.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            timeout(ANSWER, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let reply = reply.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
         self.in_step = true;
         Ok(reply)
     }

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use model::{ProcessId, StopPolicy};
 
+pub use crate::launch::without_secrets;
 pub(crate) use group::KillOnDrop;
 pub(crate) use life::{End, Leader, live};
 pub(crate) use os::identify_even_dead;

@@ -77,7 +77,16 @@ pub async fn capture(service: &Service, order_id: &str, payment_id: &str) -> Out
 }
 
 /// Cancels the authorization, or gives back in full what was taken, whichever it is.
-pub async fn undo(service: &Service, order_id: &str, payment_id: &str, captured: bool) -> Outcome {
+///
+/// A refusal is final for its key, so a refund that was declined is asked for with a new one when the order is taken up again
+/// (`taken` counts that). Nothing is given back twice: it is always "what is left".
+pub async fn undo(
+    service: &Service,
+    order_id: &str,
+    payment_id: &str,
+    captured: bool,
+    taken: i64,
+) -> Outcome {
     if !captured {
         let path = format!("/payments/{}/cancel", encode(payment_id));
         match Outcome::of(post(service, &path, &format!("{order_id}:void"), &json!({})).await.map(drop)) {
@@ -88,7 +97,8 @@ pub async fn undo(service: &Service, order_id: &str, payment_id: &str, captured:
     }
     let path = format!("/payments/{}/refunds", encode(payment_id));
     let body = json!({"reason": "order_cancelled"});
-    let refund = service.payments.post(&path).idempotency_key(&format!("{order_id}:refund")).json(&body);
+    let key = format!("{order_id}:refund:{taken}");
+    let refund = service.payments.post(&path).idempotency_key(&key).json(&body);
     match Outcome::of(refund.timeout(service.timing.call).send().await.map(drop)) {
         Outcome::Refused(problem) => nothing_left(service, order_id, payment_id, problem).await,
         other => other,

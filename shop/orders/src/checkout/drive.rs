@@ -194,7 +194,9 @@ async fn ask(service: &Service, order: &Order, work: &Work, action: Action) -> O
         Action::Authorize => payments::authorize(service, id, payment, &work.payment_method).await,
         Action::Commit => inventory::commit(service, id).await,
         Action::Capture => payments::capture(service, id, payment).await,
-        Action::UndoPayment => payments::undo(service, id, payment, step >= Step::Captured).await,
+        Action::UndoPayment => {
+            payments::undo(service, id, payment, step >= Step::Captured, work.attempts).await
+        }
         Action::UndoStock => inventory::undo(service, id, step >= Step::Committed).await,
         Action::Confirm | Action::Cancel | Action::Refunded | Action::Nothing => Outcome::Done(()),
     };

@@ -58,6 +58,16 @@ pub enum Placed {
     Before(UsedKey),
 }
 
+/// Whether a text has as many digits in a row as a card number has at least (12, ISO/IEC 7812), however they are spaced: no such
+/// number may ever be stored.
+fn looks_like_a_card(text: &str) -> bool {
+    let mut run = 0_u32;
+    text.bytes().filter(|b| *b != b'_').any(|b| {
+        run = if b.is_ascii_digit() { run + 1 } else { 0 };
+        run >= 12
+    })
+}
+
 impl Request {
     /// Checks what needs no other service.
     ///
@@ -67,7 +77,8 @@ impl Request {
         let mut checks = Checks::default();
         let method = self.payment_method.strip_prefix("pm_").unwrap_or_default();
         let fits = (1..=61).contains(&method.len())
-            && method.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            && method.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !looks_like_a_card(method);
         let message = "Send the token of a payment method, for example pm_card_visa; never a card number.";
         checks.require(fits, "payment_method", "format", message);
         if let Some(address) = &self.shipping_address {
@@ -270,5 +281,20 @@ impl Placing {
         }
         tx.commit().await?;
         Ok(Some(Placed::Now(lease)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::looks_like_a_card;
+
+    #[test]
+    fn card_numbers_are_seen_however_they_are_spaced() {
+        for number in ["4242424242424242", "4242_4242_4242_4242", "x_424242424242_y"] {
+            assert!(looks_like_a_card(number), "{number}");
+        }
+        for token in ["card_visa", "1a2b3c4d5e6f7a8b9c", "card_12345678901"] {
+            assert!(!looks_like_a_card(token), "{token}");
+        }
     }
 }

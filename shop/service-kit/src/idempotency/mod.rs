@@ -29,7 +29,7 @@ pub use once::{First, Once};
 pub use store::prune;
 
 use crate::db::{Db, Migration};
-use crate::problem::{PROBLEM_JSON, Problem};
+use crate::problem::Problem;
 
 /// The table that this module needs; append it to the service's migrations.
 pub const MIGRATION: Migration = ("service-kit/0001_idempotency_keys", include_str!("schema.sql"));
@@ -109,13 +109,18 @@ impl Reply {
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let mut response = (self.status, self.body.to_string()).into_response();
-        let media = if self.status.is_client_error() || self.status.is_server_error() {
-            PROBLEM_JSON
+        let mut response = if self.status.is_client_error() || self.status.is_server_error() {
+            // As every other problem: it still has to be told where it happened.
+            Problem::from_json(self.status, self.body).into_response()
         } else {
-            "application/json"
+            let tag = self.body.get("version").and_then(Value::as_i64).map(crate::etag::etag);
+            let mut done = (self.status, self.body.to_string()).into_response();
+            done.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some(tag) = tag {
+                done.headers_mut().insert(header::ETAG, tag);
+            }
+            done
         };
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
         if self.replayed {
             response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         }
