@@ -89,10 +89,13 @@ fn ctrl_c_drains_and_exits_0() {
     let mut up = app.command(&["up"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     wait_for("the app is ready", || app.get("/pid").ok().filter(|a| a.status == 200));
     let gateway = app.gateway();
-    let slow = std::thread::spawn(move || get(gateway, "/slow?ms=1000"));
-    // The request has to be on its way before the signal.
-    wait_for("a request in flight", || (!slow.is_finished()).then_some(()));
-    wait_until("it is in flight", || app.get("/pid").unwrap().status, |s| *s == 200);
+    let slow = std::thread::spawn(move || get(gateway, "/slow?ms=2000&say=slow-has-begun"));
+    // The request has to be in flight before the signal.
+    wait_until(
+        "it is in flight",
+        || app.isles(&["logs", "web"]).stdout,
+        |text| text.contains("slow-has-begun"),
+    );
     let pid = rustix::process::Pid::from_raw(up.id().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let status = up.wait().unwrap();

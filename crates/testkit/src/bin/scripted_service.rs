@@ -5,7 +5,7 @@
 //! - `GET /health`: 200, or 503 while the file `unhealthy` is in `$ISLES_DATA`.
 //! - `GET /env`: its environment as JSON.
 //! - `GET /pid`: its pid.
-//! - `GET /slow?ms=N`: 200 after N milliseconds.
+//! - `GET /slow?ms=N&say=T`: 200 after N milliseconds; first it writes T, if there is one.
 //! - `GET /call?url=U`: what a `GET` of U answers, as `{status, body}`.
 //! - `GET /print?text=T`: writes T to standard output and error.
 //! - `GET /headers`: the header fields it got, as JSON.
@@ -89,6 +89,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         }
         "/pid" => text(StatusCode::OK, std::process::id().to_string()),
         "/slow" => {
+            let say = query("say");
+            if !say.is_empty() {
+                println!("{say}");
+            }
             tokio::time::sleep(Duration::from_millis(query("ms").parse().unwrap_or(0))).await;
             text(StatusCode::OK, "slow".into())
         }
