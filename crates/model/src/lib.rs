@@ -7,9 +7,12 @@
 //! `Serialize + Deserialize` and ignores nothing it does not know silently in a way that loses data.
 
 pub mod desired;
+pub mod histogram;
 pub mod names;
 pub mod observed;
 pub mod routes;
+pub mod signals;
+pub mod span;
 pub mod template;
 
 pub use desired::{
@@ -17,7 +20,10 @@ pub use desired::{
     Gateway, GatewayRoute, GatewayTls, Health, HealthCheck, Limits, Protocol, RateLimit, Scale, ServiceSpec,
     StopPolicy, StopSignal,
 };
+pub use histogram::Histogram;
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};
 pub use observed::{ExitReason, ObservedState, Phase, ProcessId, ReplicaState};
 pub use routes::{Endpoint, Listener, ListenerKind, Route, RouteTable, Timeouts, Upstream};
+pub use signals::{Circuit, Outcomes, Tally};
+pub use span::{Kept, Span, SpanId, TraceId};
 pub use template::{Segment, Template, Variable};

@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 
 use hyper::Response;
 use hyper::body::Incoming;
+use model::TraceId;
 use tokio::time::timeout_at;
 
 use crate::admit::Admission;
 use crate::balance::{self, Pick};
 use crate::exchange::{self, Exchanged, Failure};
 use crate::fault::{Code, Fault};
+use crate::flight::Flight;
+use crate::hop::Hop;
 use crate::outbound::Outbound;
-use crate::quarantine::Ticket;
 use crate::respond::Lease;
 use crate::retry::{self, Ending, Retries};
-use crate::table::{Endpoint, Lane, Target};
+use crate::table::Lane;
 use crate::worker::{View, Worker};
 
 /// How long a request waits for a replica to appear.
 const APPEAR: Duration = Duration::from_secs(1);
 /// How long the control plane gets to say where the only replica, which cannot be reached, has gone.
 const NEWS: Duration = Duration::from_millis(250);
-/// How long others are preferred to a replica that could not be reached.
-const AVOID_MS: u64 = 1000;
 
 /// A request's way to a service: through a lane of the table it began with, or of a newer one if it had to wait.
 #[derive(Debug)]
@@ -36,20 +36,8 @@ pub(crate) struct Way {
     pub deadline: Instant,
     /// The time that the app itself allows for it; a caller may have allowed less.
     pub limit: Duration,
-}
-
-/// An attempt, counted as in flight until dropped.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    view: Rc<View>,
-    lane: usize,
-    target: usize,
-    worker: Rc<Worker>,
-    begun: Instant,
-    /// The replica was out: this attempt tries whether it is well again.
-    ticket: Option<Ticket>,
-    judged: bool,
-    admission: Option<Admission>,
+    /// The request's trace, if it has one.
+    pub trace: Option<TraceId>,
 }
 
 /// An answer has begun.
@@ -65,6 +53,7 @@ pub(crate) async fn run(
     mut way: Way,
     mut request: Outbound,
     mut admission: Admission,
+    hop: &mut Hop,
 ) -> Result<Reached, Fault> {
     let mut retries = Retries::new(way.lane().retries, request.is_repeated_above());
     let mut except = None;
@@ -72,8 +61,12 @@ pub(crate) async fn run(
         way.check_time()?;
         let pick = choose(worker, &mut way, except, request.is_whole()).await?;
         let mut flight = Flight::begin(worker, &way, pick);
+        hop.asked(&flight);
         let result = exchange::once(worker, &way, &flight, &mut request, retries.any()).await;
         let (ending, went_well) = flight.settle(&result, way.limit);
+        if went_well == Some(false) {
+            hop.attempt_failed(&flight, &outcome(&result));
+        }
         let again = ending.and_then(|ending| {
             let spend = || way.lane().edge.spend_retry(worker);
             retries.next(ending, request.is_whole(), way.time_left(), spend)
@@ -185,111 +178,13 @@ impl Way {
     }
 }
 
-impl Flight {
-    pub(crate) fn begin(worker: &Rc<Worker>, way: &Way, pick: Pick) -> Self {
-        let flight = Self {
-            view: Rc::clone(&way.view),
-            lane: way.lane,
-            target: pick.target,
-            worker: Rc::clone(worker),
-            begun: Instant::now(),
-            ticket: pick.ticket,
-            judged: false,
-            admission: None,
-        };
-        flight.target().endpoint.counters.slot(worker.index).begin();
-        flight.target().counters.slot(worker.index).request();
-        flight
-    }
-
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.target().endpoint
-    }
-
-    /// Keeps the request's place at the service until the attempt's end.
-    pub(crate) fn carry(&mut self, admission: Admission) {
-        self.admission = Some(admission);
-    }
-
-    /// Draws the conclusions from an attempt's result. Returns how it ended if it could be repeated, and whether the
-    /// service did well if that can be said.
-    fn settle(
-        &mut self,
-        result: &Result<Exchanged, Failure>,
-        limit: Duration,
-    ) -> (Option<Ending>, Option<bool>) {
-        let (ending, went_well) = match result {
-            Ok((response, _)) => {
-                if response.status().is_server_error() {
-                    self.failed();
-                }
-                let ending = retry::unavailable(response).map(Ending::Unavailable);
-                (ending, Some(ending.is_none()))
-            }
-            Err(Failure::Body) => (None, None),
-            Err(failure @ (Failure::Unreachable(_) | Failure::UnreachableInTime)) => {
-                self.unreachable();
-                (failure.ending(), Some(false))
-            }
-            Err(Failure::Late) => {
-                self.failed();
-                self.waited();
-                // A caller that left it little time proves nothing else.
-                (None, (self.begun.elapsed() * 2 >= limit).then_some(false))
-            }
-            Err(failure) => {
-                self.failed();
-                (failure.ending(), Some(false))
-            }
-        };
-        self.judge(went_well);
-        (ending, went_well)
-    }
-
-    /// Remembers of the replica how an attempt went, if that can be said.
-    pub(crate) fn judge(&mut self, went_well: Option<bool>) {
-        self.judged = true;
-        let moment = self.worker.moment();
-        let lane = &self.view.lanes[self.lane];
-        let (endpoint, outliers) = (&lane.targets[self.target].endpoint, &lane.service_state.outliers);
-        if let Some(ticket) = self.ticket.take() {
-            outliers.settle(endpoint, ticket, went_well, moment.now);
-        }
-        if let Some(went_well) = went_well {
-            endpoint.latency.learn(moment, self.begun.elapsed(), !went_well);
-            outliers.learn(&lane.targets, self.target, went_well, moment);
-        }
-    }
-
-    /// Remembers that an answer would have taken longer than this.
-    fn waited(&self) {
-        self.endpoint().latency.learn_at_least(self.worker.moment(), self.begun.elapsed());
-    }
-
-    /// Counts the attempt as failed.
-    pub(crate) fn failed(&self) {
-        self.target().endpoint.counters.slot(self.worker.index).failure();
-        self.target().counters.slot(self.worker.index).failure();
-    }
-
-    /// Counts the attempt as failed, and prefers other replicas for a while.
-    pub(crate) fn unreachable(&self) {
-        self.failed();
-        self.endpoint().avoid(self.worker.now() + AVOID_MS);
-    }
-
-    fn target(&self) -> &Target {
-        &self.view.lanes[self.lane].targets[self.target]
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if !self.judged {
-            // The client left.
-            self.waited();
-            self.judge(None);
-        }
-        self.target().endpoint.counters.slot(self.worker.index).end();
+/// How an attempt that failed ended, in a word.
+fn outcome(result: &Result<Exchanged, Failure>) -> String {
+    match result {
+        Ok((response, _)) => match retry::grpc_status(response.headers()) {
+            Some(status) => format!("grpc {status}"),
+            None => response.status().as_str().to_owned(),
+        },
+        Err(failure) => failure.code().name().to_owned(),
     }
 }

@@ -7,6 +7,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use model::Circuit;
+
 use crate::quarantine::{Quarantine, Terms, Ticket};
 use crate::window::Window;
 use crate::worker::Moment;
@@ -23,6 +25,8 @@ pub(crate) struct Breaker {
     state: Mutex<Quarantine>,
     /// [`Quarantine::opens`], for requests to read.
     opens: AtomicU64,
+    /// How often it was opened.
+    openings: AtomicU64,
     /// The beginning of the first whole second after it was closed: what was before no longer counts.
     from: AtomicU64,
     requests: Window,
@@ -38,6 +42,7 @@ impl Breaker {
         Self {
             state: Mutex::default(),
             opens: AtomicU64::new(0),
+            openings: AtomicU64::new(0),
             from: AtomicU64::new(0),
             requests: Window::new(workers),
             failures: Window::new(workers),
@@ -96,8 +101,24 @@ impl Breaker {
         let mut state = self.lock();
         let opened = state.is_in();
         state.put_out(&TERMS, moment.now);
+        self.openings.fetch_add(u64::from(opened), Relaxed);
         self.opens.store(state.opens(), Relaxed);
         opened
+    }
+
+    /// Its state at `now`.
+    pub(crate) fn circuit(&self, now: u64) -> Circuit {
+        match self.opens.load(Relaxed) {
+            0 => Circuit::Closed,
+            u64::MAX => Circuit::HalfOpen,
+            opens if opens > now => Circuit::Open,
+            _ => Circuit::HalfOpen,
+        }
+    }
+
+    /// How often it went from closed to open.
+    pub(crate) fn openings(&self) -> u64 {
+        self.openings.load(Relaxed)
     }
 
     /// There is a replica that was not there before: what is known may not be true of it, so it is tried at once.
@@ -151,9 +172,11 @@ mod tests {
         let breaker = Breaker::new(2);
         send(&breaker, 20, 100, 50_000);
         assert_eq!(breaker.enter(50_000), Err(Open(5_000)));
+        assert_eq!((breaker.circuit(50_000), breaker.openings()), (Circuit::Open, 1));
         assert_eq!(breaker.enter(54_999), Err(Open(1)));
         let ticket = breaker.enter(55_000).unwrap().unwrap();
         assert_eq!(breaker.enter(55_000), Err(Open(0)));
+        assert_eq!(breaker.circuit(55_000), Circuit::HalfOpen);
         breaker.settle(ticket, Some(false), 55_100);
         assert_eq!(breaker.enter(55_100), Err(Open(10_000)), "twice as long");
         for now in [65_100, 65_200, 65_300] {
@@ -161,6 +184,7 @@ mod tests {
             breaker.settle(ticket, Some(true), now);
         }
         assert_eq!(breaker.enter(65_300), Ok(None));
+        assert_eq!((breaker.circuit(65_300), breaker.openings()), (Circuit::Closed, 1));
     }
 
     #[test]

@@ -1,111 +1,193 @@
-//! How many requests a service gets at one time, whoever calls: more would only wait where nobody sees them.
+//! How many requests a service gets at one time: more would only wait where nobody sees them.
+//!
+//! Two limits hold at once. One is the manifest's, of requests under way. The other is learned from latencies (see
+//! [`crate::adaptive`]) and is of requests that wait for the head of an answer: a stream that has begun is no sign of a queue.
+//! Of both a single caller gets at most four fifths while others call too.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// A limit on requests in flight, which holds exactly over all workers.
-///
-/// Each worker counts on a cache line of its own: it adds itself, then adds all up, and steps back if that is too many.
-/// Of two that come at the same moment the later one in the order of these steps sees both, so never are more let in than the
-/// limit says; at most both are refused where one place was left.
+use crate::crowd::Crowd;
+
+/// The part of the places, as a divisor, that one caller leaves to the others.
+const LEFT_TO_OTHERS: u32 = 5;
+
+/// The limits of one service, and who is inside.
 #[derive(Debug)]
 pub(crate) struct Bulkhead {
     limit: AtomicU32,
-    inside: Box<[Slot]>,
+    learned: AtomicU32,
+    crowd: Crowd,
 }
 
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Slot(AtomicU64);
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The manifest's.
+    Limit(u32),
+    /// The one that was learned.
+    Learned(u32),
+    /// This caller has its share.
+    Share(u32),
+}
 
 impl Bulkhead {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             limit: AtomicU32::new(u32::MAX),
-            inside: (0..workers.max(1)).map(|_| Slot::default()).collect(),
+            learned: AtomicU32::new(u32::MAX),
+            crowd: Crowd::new(workers),
         }
     }
 
     pub(crate) fn set_limit(&self, limit: u32) {
-        self.limit.store(limit, Ordering::Relaxed);
+        self.limit.store(limit, Relaxed);
     }
 
     pub(crate) fn limit(&self) -> u32 {
-        self.limit.load(Ordering::Relaxed)
+        self.limit.load(Relaxed)
     }
 
-    /// Lets a request in if there is room; then [`Bulkhead::leave`] must follow, on the same worker.
-    pub(crate) fn enter(&self, worker: usize) -> bool {
-        let own = self.slot(worker);
-        // One writer each, so a load and a store do; the order between workers is what must be kept.
-        let before = own.load(Ordering::Relaxed);
-        own.store(before + 1, Ordering::SeqCst);
-        let all: u64 = self.inside.iter().map(|slot| slot.0.load(Ordering::SeqCst)).sum();
-        let room = all <= u64::from(self.limit());
-        if !room {
-            own.store(before, Ordering::SeqCst);
+    pub(crate) fn set_learned(&self, limit: u32) {
+        if self.learned() != limit {
+            self.learned.store(limit, Relaxed);
         }
-        room
     }
 
-    pub(crate) fn leave(&self, worker: usize) {
-        let own = self.slot(worker);
-        own.store(own.load(Ordering::Relaxed).saturating_sub(1), Ordering::SeqCst);
+    pub(crate) fn learned(&self) -> u32 {
+        self.learned.load(Relaxed)
     }
 
-    fn slot(&self, worker: usize) -> &AtomicU64 {
-        &self.inside[worker % self.inside.len()].0
+    pub(crate) fn crowd(&self) -> &Crowd {
+        &self.crowd
     }
+
+    /// Lets a request in if there is room. Then [`Bulkhead::answered`] and [`Bulkhead::leave`] must follow, in this order and on the
+    /// same worker. `caller` are the requests of its caller alone; `others_call` says whether there is anybody to leave
+    /// places to, and is asked only if that matters.
+    pub(crate) fn enter(
+        &self,
+        worker: usize,
+        caller: &Crowd,
+        others_call: impl FnOnce() -> bool,
+    ) -> Result<(), Full> {
+        let (limit, learned) = (self.limit(), self.learned());
+        if !self.crowd.enter(worker, u64::from(limit)) {
+            return Err(Full::Limit(limit));
+        }
+        // Nobody but this caller's own limit of none: it only counts.
+        caller.enter(worker, u64::MAX);
+        let (waiting, own_waiting) = (self.crowd.wait(worker), caller.wait(worker));
+        let full = if waiting > u64::from(learned) {
+            Some(Full::Learned(learned))
+        } else if (caller.inside() > share(limit) || own_waiting > share(learned)) && others_call() {
+            let share = if own_waiting > share(learned) { share(learned) } else { share(limit) };
+            Some(Full::Share(u32::try_from(share).unwrap_or(u32::MAX)))
+        } else {
+            None
+        };
+        match full {
+            None => Ok(()),
+            Some(full) => {
+                self.answered(worker, caller);
+                self.leave(worker, caller);
+                Err(full)
+            }
+        }
+    }
+
+    /// The head of the answer is there, or there will be none.
+    pub(crate) fn answered(&self, worker: usize, caller: &Crowd) {
+        self.crowd.answered(worker);
+        caller.answered(worker);
+    }
+
+    /// The request has ended.
+    pub(crate) fn leave(&self, worker: usize, caller: &Crowd) {
+        self.crowd.leave(worker);
+        caller.leave(worker);
+    }
+}
+
+/// What one caller may have of a limit while others call: all but a fifth. With fewer than five places there is nothing to
+/// divide.
+fn share(limit: u32) -> u64 {
+    u64::from(limit - limit / LEFT_TO_OTHERS)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use super::*;
+
+    struct Service {
+        bulkhead: Bulkhead,
+        callers: [Crowd; 2],
+    }
+
+    impl Service {
+        fn new(limit: u32) -> Self {
+            let service = Self { bulkhead: Bulkhead::new(2), callers: [Crowd::new(2), Crowd::new(2)] };
+            service.bulkhead.set_limit(limit);
+            service
+        }
+
+        fn enter(&self, worker: usize, caller: usize, others: bool) -> Result<(), Full> {
+            self.bulkhead.enter(worker, &self.callers[caller], || others)
+        }
+
+        fn leave(&self, worker: usize, caller: usize) {
+            self.bulkhead.answered(worker, &self.callers[caller]);
+            self.bulkhead.leave(worker, &self.callers[caller]);
+        }
+    }
 
     #[test]
     fn whoever_comes_when_it_is_full_is_refused_on_any_worker() {
-        let bulkhead = Bulkhead::new(2);
-        assert!((0..1000).all(|n| bulkhead.enter(n)), "no limit yet");
-        (0..1000).for_each(|n| bulkhead.leave(n));
-        bulkhead.set_limit(3);
-        assert_eq!([0, 0, 1, 1, 0].map(|worker| bulkhead.enter(worker)), [true, true, true, false, false]);
-        bulkhead.leave(0);
-        assert_eq!([1, 0].map(|worker| bulkhead.enter(worker)), [true, false]);
+        let service = Service::new(u32::MAX);
+        assert!((0..1000).all(|n| service.enter(n, 0, true).is_ok()), "no limit yet");
+        (0..1000).for_each(|n| service.leave(n, 0));
+        service.bulkhead.set_limit(3);
+        let full = Err(Full::Limit(3));
+        assert_eq!([0, 0, 1, 1, 0].map(|w| service.enter(w, 0, true)), [Ok(()), Ok(()), Ok(()), full, full]);
+        service.leave(0, 0);
+        assert_eq!([1, 0].map(|w| service.enter(w, 0, true)), [Ok(()), full]);
+        assert_eq!(service.bulkhead.crowd().inside(), 3, "who is refused leaves no trace");
     }
 
     #[test]
     fn a_smaller_limit_lets_those_inside_end_first() {
-        let bulkhead = Bulkhead::new(1);
-        bulkhead.set_limit(2);
-        assert!(bulkhead.enter(0) && bulkhead.enter(0));
-        bulkhead.set_limit(1);
-        bulkhead.leave(0);
-        assert!(!bulkhead.enter(0));
-        bulkhead.leave(0);
-        assert!(bulkhead.enter(0));
+        let service = Service::new(2);
+        assert!(service.enter(0, 0, true).is_ok() && service.enter(0, 0, true).is_ok());
+        service.bulkhead.set_limit(1);
+        service.leave(0, 0);
+        assert!(service.enter(0, 0, true).is_err());
+        service.leave(0, 0);
+        assert!(service.enter(0, 0, true).is_ok());
     }
 
     #[test]
-    fn the_limit_holds_between_threads() {
-        let (bulkhead, inside, let_in) = (Bulkhead::new(4), AtomicUsize::new(0), AtomicUsize::new(0));
-        bulkhead.set_limit(2);
-        std::thread::scope(|scope| {
-            for worker in 0..4 {
-                let (bulkhead, inside, let_in) = (&bulkhead, &inside, &let_in);
-                scope.spawn(move || {
-                    for _ in 0..20_000 {
-                        if bulkhead.enter(worker) {
-                            assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
-                            let_in.fetch_add(1, Ordering::Relaxed);
-                            inside.fetch_sub(1, Ordering::SeqCst);
-                            bulkhead.leave(worker);
-                        }
-                    }
-                });
-            }
-        });
-        assert!(let_in.load(Ordering::Relaxed) > 0);
-        assert!(bulkhead.enter(0) && bulkhead.enter(1), "everybody has left");
+    fn one_caller_leaves_a_fifth_to_others_that_call() {
+        for (limit, others, most) in
+            [(10, true, 8), (10, false, 10), (4, true, 4), (5, true, 4), (1, true, 1)]
+        {
+            let service = Service::new(limit);
+            let entered = (0..20).take_while(|n| service.enter(*n, 0, others).is_ok()).count();
+            assert_eq!(entered, most, "of {limit}, others: {others}");
+            let rest = (0..20).take_while(|n| service.enter(*n, 1, true).is_ok()).count();
+            assert_eq!(rest, limit as usize - most, "of {limit}, others: {others}");
+        }
+    }
+
+    #[test]
+    fn the_learned_limit_is_of_those_who_wait_and_a_stream_does_not() {
+        let service = Service::new(100);
+        service.bulkhead.set_learned(4);
+        assert!((0..4).all(|n| service.enter(n, 0, false).is_ok()));
+        assert_eq!(service.enter(0, 0, false), Err(Full::Learned(4)));
+        (0..4).for_each(|n| service.bulkhead.answered(n, &service.callers[0]));
+        assert!((0..4).all(|n| service.enter(n, 0, false).is_ok()), "those before are streams now");
+        service.bulkhead.set_learned(10);
+        assert!((0..4).all(|n| service.enter(n, 0, true).is_ok()));
+        assert_eq!(service.enter(0, 0, true), Err(Full::Share(8)));
+        assert!(service.enter(0, 1, true).is_ok());
     }
 }

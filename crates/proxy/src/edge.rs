@@ -1,8 +1,16 @@
 //! What is known about the calls of one listener to one service; it outlives the table.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use model::TraceId;
+
 use crate::breaker::Breaker;
+use crate::crowd::Crowd;
 use crate::retry::Budget;
-use crate::window::Window;
+use crate::service::Service;
+use crate::signals::Signals;
+use crate::window::{SECONDS, Window};
 use crate::worker::Worker;
 
 /// The calls of one listener to one service.
@@ -11,17 +19,55 @@ pub(crate) struct Edge {
     /// Requests that were admitted, however often each is sent.
     pub requests: Window,
     pub breaker: Breaker,
+    pub signals: Signals,
+    /// Requests under way.
+    pub crowd: Crowd,
     budget: Budget,
+    /// When a request was last refused for want of room, in milliseconds on the process's clock.
+    refused: AtomicU64,
+    /// The calling service; none at a gateway.
+    caller: Option<Arc<Service>>,
 }
 
 impl Edge {
-    pub(crate) fn new(workers: usize) -> Self {
-        Self { requests: Window::new(workers), breaker: Breaker::new(workers), budget: Budget::new(workers) }
+    pub(crate) fn new(workers: usize, caller: Option<Arc<Service>>) -> Self {
+        Self {
+            requests: Window::new(workers),
+            breaker: Breaker::new(workers),
+            signals: Signals::new(workers),
+            crowd: Crowd::new(workers),
+            budget: Budget::new(workers),
+            refused: AtomicU64::new(0),
+            caller,
+        }
     }
 
     /// Takes one repetition from the budget, if there is one left and the circuit is closed: a request that tries
     /// whether the service is well again tries once.
     pub(crate) fn spend_retry(&self, worker: &Worker) -> bool {
-        self.breaker.is_closed() && self.budget.spend(&self.requests, worker.index, worker.now())
+        let allowed =
+            self.breaker.is_closed() && self.budget.spend(&self.requests, worker.index, worker.now());
+        self.signals.retry(worker.index, allowed);
+        allowed
+    }
+
+    /// A request was refused for want of room: the caller wants something of the service.
+    pub(crate) fn refused(&self, now: u64) {
+        self.refused.store(now.max(1), Relaxed);
+    }
+
+    /// Whether the caller wanted something of the service in the last ten seconds.
+    pub(crate) fn is_active(&self, now: u64) -> bool {
+        let refused = self.refused.load(Relaxed);
+        (refused > 0 && refused + SECONDS * 1000 > now)
+            || self.crowd.inside() > 0
+            || self.requests.sum(now) > 0
+    }
+
+    /// A request failed: what the caller answers to this trace from now on may be because of it.
+    pub(crate) fn failed(&self, trace: TraceId, now: u64) {
+        if let Some(caller) = &self.caller {
+            caller.blame.remember(trace, now);
+        }
     }
 }

@@ -8,8 +8,9 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
-use crate::attempt::{Flight, Way};
+use crate::attempt::Way;
 use crate::fault::{Code, Fault};
+use crate::flight::Flight;
 use crate::outbound::{Outbound, Speech};
 use crate::respond::Lease;
 use crate::retry::Ending;
@@ -133,22 +134,31 @@ impl Failure {
         }
     }
 
+    /// What it is called.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Unreachable(_) => Code::ConnectFailed,
+            Self::UnreachableInTime | Self::Late => Code::Timeout,
+            Self::Closed(error) if error.is_parse() => Code::BadResponse,
+            Self::Closed(_) => Code::UpstreamClosed,
+            Self::Body => Code::BadBody,
+        }
+    }
+
     pub(crate) fn into_fault(self, flight: &Flight, lane: &Lane) -> Fault {
         let replica = &flight.endpoint().replica;
-        match self {
-            Self::Unreachable(error) => {
-                Fault::new(Code::ConnectFailed, format!("no connection to {replica}: {error}"))
-            }
+        let detail = match &self {
+            Self::Unreachable(error) => format!("no connection to {replica}: {error}"),
             Self::UnreachableInTime => {
-                let limit = lane.timeouts.connect;
-                Fault::new(Code::Timeout, format!("no connection to {replica} within {limit:?}"))
+                format!("no connection to {replica} within {:?}", lane.timeouts.connect)
             }
             Self::Closed(error) if error.is_parse() => {
-                Fault::new(Code::BadResponse, format!("the answer of {replica} is not HTTP: {error}"))
+                format!("the answer of {replica} is not HTTP: {error}")
             }
-            Self::Closed(error) => Fault::new(Code::UpstreamClosed, format!("{replica}: {error}")),
-            Self::Late => Fault::new(Code::Timeout, format!("{replica} did not answer in time")),
-            Self::Body => Fault::new(Code::BadBody, "the request's body ended before its time"),
-        }
+            Self::Closed(error) => format!("{replica}: {error}"),
+            Self::Late => format!("{replica} did not answer in time"),
+            Self::Body => "the request's body ended before its time".to_owned(),
+        };
+        Fault::new(self.code(), detail)
     }
 }

@@ -42,6 +42,25 @@ impl Fault {
 }
 
 impl Code {
+    /// Every code, in the order of their declaration: the place of one is its number.
+    pub(crate) const ALL: [Self; 15] = [
+        Self::NoRoute,
+        Self::MethodNotAllowed,
+        Self::ConnectRefused,
+        Self::BadPath,
+        Self::BadHost,
+        Self::NoReplica,
+        Self::Overloaded,
+        Self::CircuitOpen,
+        Self::ConnectFailed,
+        Self::UpstreamClosed,
+        Self::BadResponse,
+        Self::BadUpgrade,
+        Self::BadBody,
+        Self::NotHttp,
+        Self::Timeout,
+    ];
+
     /// The stable name, in the body and in the header `x-isles-error`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -108,5 +127,15 @@ impl Code {
             Self::ConnectFailed | Self::UpstreamClosed => 14,                    // UNAVAILABLE
             Self::Timeout => 4,                                                  // DEADLINE_EXCEEDED
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_code_is_its_place() {
+        assert!(Code::ALL.iter().enumerate().all(|(place, code)| *code as usize == place));
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use crate::ids::Trace;
+
 /// The number of the attempt, from 2 on: the hop before sends this request again.
 pub(crate) const ATTEMPT: HeaderName = HeaderName::from_static("x-isles-attempt");
 pub(crate) const CALLER: HeaderName = HeaderName::from_static("x-isles-caller");
@@ -75,21 +77,18 @@ pub(crate) fn set_origin(headers: &mut HeaderMap, client: &HeaderValue) {
     }
 }
 
-/// Sets trace and request id: continues those that are there.
-pub(crate) fn set_trace(headers: &mut HeaderMap) {
-    match crate::ids::next_span(headers) {
-        Some(next) => {
-            headers.insert(TRACEPARENT, next);
-        }
-        None => {
-            // A state without its trace says nothing.
-            headers.remove(TRACESTATE);
-            headers.insert(TRACEPARENT, crate::ids::new_trace());
-        }
-    }
+/// Sets trace and request id: continues those that are there. `sample` decides whether a new trace is recorded.
+pub(crate) fn set_trace(headers: &mut HeaderMap, sample: impl FnOnce() -> bool) -> Trace {
+    let trace = Trace::of(headers).unwrap_or_else(|| {
+        // A state without its trace says nothing.
+        headers.remove(TRACESTATE);
+        Trace::new(sample())
+    });
+    headers.insert(TRACEPARENT, trace.header());
     if let Entry::Vacant(vacant) = headers.entry(REQUEST_ID) {
         vacant.insert(crate::ids::request_id());
     }
+    trace
 }
 
 /// The time that the caller still has: what the data plane told it, or what its own gRPC library says.

@@ -1,9 +1,9 @@
 //! Request ids and W3C trace context.
 
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue};
+use model::{SpanId, TraceId};
 
 const TRACEPARENT: &str = "traceparent";
 
@@ -21,41 +21,76 @@ pub(crate) fn request_id() -> HeaderValue {
     visible(uuid.hyphenated().encode_lower(&mut text))
 }
 
-/// The first `traceparent` of a new trace.
-pub(crate) fn new_trace() -> HeaderValue {
-    let trace = (u128::from(fastrand::u64(1..)) << 64) | u128::from(fastrand::u64(..));
-    let mut text = String::with_capacity(55);
-    // Writing to a string cannot fail.
-    let _ = write!(text, "00-{trace:032x}-{:016x}-01", fastrand::u64(1..));
-    visible(&text)
+/// A request's place in its trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trace {
+    pub id: TraceId,
+    /// The span of the caller, if there is one.
+    pub parent: Option<SpanId>,
+    /// The span of this hop, under which those of the next one hang.
+    pub span: SpanId,
+    flags: u8,
 }
 
-/// The `traceparent` for the next hop: the same trace, a new span. None if there is none that is well formed.
-pub(crate) fn next_span(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut all = headers.get_all(TRACEPARENT).iter();
-    let (Some(value), None) = (all.next(), all.next()) else { return None };
-    let (trace, flags) = parse(value.to_str().ok()?)?;
-    let mut text = String::with_capacity(55);
-    let _ = write!(text, "00-{trace}-{:016x}-{flags}", fastrand::u64(1..));
-    Some(visible(&text))
+/// The flag that says that the caller may have recorded the trace.
+const SAMPLED: u8 = 1;
+
+impl Trace {
+    /// A new trace.
+    pub(crate) fn new(sampled: bool) -> Self {
+        let id = (u128::from(fastrand::u64(1..)) << 64) | u128::from(fastrand::u64(..));
+        Self { id: TraceId(id), parent: None, span: new_span(), flags: if sampled { SAMPLED } else { 0 } }
+    }
+
+    /// The trace of a request, one span further. None if its `traceparent` is missing, doubled or not well formed.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut all = headers.get_all(TRACEPARENT).iter();
+        let (Some(value), None) = (all.next(), all.next()) else { return None };
+        let (id, parent, flags) = parse(value.to_str().ok()?)?;
+        Some(Self { id, parent: Some(parent), span: new_span(), flags })
+    }
+
+    pub(crate) fn is_sampled(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// The `traceparent` for the next hop.
+    pub(crate) fn header(self) -> HeaderValue {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        hex(&mut text[3..35], self.id.0);
+        hex(&mut text[36..52], self.span.0.into());
+        hex(&mut text[53..55], self.flags.into());
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
 }
 
-/// Trace id and flags of a `traceparent`.
-fn parse(text: &str) -> Option<(&str, &str)> {
+fn new_span() -> SpanId {
+    SpanId(fastrand::u64(1..))
+}
+
+/// Writes the lowest digits of a number.
+fn hex(text: &mut [u8], mut number: u128) {
+    for digit in text.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
+}
+
+/// Trace id, span id and flags of a `traceparent`.
+fn parse(text: &str) -> Option<(TraceId, SpanId, u8)> {
     let hex = |part: &str, length: usize| {
         part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     };
     let mut parts = text.splitn(5, '-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     // A later version may have more parts, this one may not.
-    let well_formed = hex(version, 2)
-        && version != "ff"
-        && (parts.next().is_none() || version != "00")
-        && hex(trace, 32)
-        && hex(span, 16)
-        && hex(flags, 2);
-    let non_zero = |part: &str| part.bytes().any(|b| b != b'0');
-    (well_formed && non_zero(trace) && non_zero(span)).then_some((trace, flags))
+    let well_formed =
+        hex(version, 2) && version != "ff" && (parts.next().is_none() || version != "00") && hex(flags, 2);
+    let flags = u8::from_str_radix(flags, 16).ok()?;
+    if !well_formed {
+        return None;
+    }
+    Some((trace.parse().ok()?, span.parse().ok()?, flags))
 }
 
 fn visible(text: &str) -> HeaderValue {
@@ -76,16 +111,23 @@ mod tests {
 
     #[test]
     fn traces_are_kept_and_spans_are_new() {
-        let first = new_trace();
-        let mut headers = HeaderMap::new();
-        assert!(next_span(&headers).is_none());
-        headers.insert(TRACEPARENT, first.clone());
-        let next = next_span(&headers).unwrap();
-        let (a, b) = (first.to_str().unwrap(), next.to_str().unwrap());
-        assert_eq!((&a[..36], &a[52..]), (&b[..36], &b[52..]));
-        assert_ne!(a[36..52], b[36..52]);
-        headers.append(TRACEPARENT, first);
-        assert!(next_span(&headers).is_none(), "two are ambiguous");
+        for sampled in [true, false] {
+            let first = Trace::new(sampled);
+            let mut headers = HeaderMap::new();
+            assert!(Trace::of(&headers).is_none());
+            headers.insert(TRACEPARENT, first.header());
+            let next = Trace::of(&headers).unwrap();
+            assert_eq!((next.id, next.parent, next.is_sampled()), (first.id, Some(first.span), sampled));
+            assert_ne!(next.span, first.span);
+            headers.append(TRACEPARENT, first.header());
+            assert!(Trace::of(&headers).is_none(), "two are ambiguous");
+        }
+    }
+
+    #[test]
+    fn a_header_is_written_in_full() {
+        let trace = Trace { id: TraceId(0xabc), parent: None, span: SpanId(0x1f), flags: 3 };
+        assert_eq!(trace.header(), "00-00000000000000000000000000000abc-000000000000001f-03");
     }
 
     #[test]

@@ -19,23 +19,29 @@
 //! - What is shared for writing (a breaker, an ejection, a retry budget) is written when something fails, not when all is well.
 //! - No supervision, no health checks, no policy: those are the control plane's.
 
+mod adaptive;
 mod admit;
 mod alarm;
 mod attempt;
 mod balance;
+mod blame;
 mod body;
 mod breaker;
 mod bulkhead;
 mod connection;
 mod counters;
+mod crowd;
 mod drain;
 mod edge;
 mod exchange;
 mod fault;
+mod flight;
 mod headers;
+mod hop;
 mod identify;
 mod ids;
 mod latency;
+mod learner;
 pub mod link;
 mod listen;
 mod outbound;
@@ -44,11 +50,15 @@ mod plane;
 mod pool;
 mod process;
 mod quarantine;
+mod records;
 mod respond;
 mod retry;
 mod route;
 mod service;
+mod signals;
+mod spans;
 mod stack;
+mod survey;
 mod table;
 mod tcp;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use model::Protocol;
 use crate::body::{Outgoing, Tape};
 use crate::fault::{Code, Fault};
 use crate::headers::{self, Trust};
+use crate::hop::Hop;
 use crate::identify::{Caller, Peer, Way};
 use crate::route;
 use crate::table::{Endpoint, Lane};
@@ -38,6 +39,7 @@ pub(crate) fn dress(
     way: &Way<'_>,
     peer: &Peer,
     speech: Speech,
+    hop: &mut Hop,
 ) -> Option<OnUpgrade> {
     let version = request.version();
     let trust = if matches!(way.caller, Caller::Client) { Trust::Outside } else { Trust::Inside };
@@ -54,7 +56,8 @@ pub(crate) fn dress(
             fields.insert(headers::CALLER, name.clone());
         }
     }
-    headers::set_trace(fields);
+    let trace = headers::set_trace(fields, || hop.sample());
+    hop.dressed(trace, fields.get(headers::REQUEST_ID));
     if !way.strip.is_empty()
         && let Ok(prefix) = HeaderValue::from_str(way.strip)
     {

@@ -34,6 +34,7 @@ pub(crate) struct Health {
     /// When a request may go there on trial, as [`Quarantine::opens`] says it: 0 for a replica that is in.
     opens: AtomicU64,
     in_a_row: AtomicU32,
+    ejections: AtomicU64,
     attempts: Window,
     failures: Window,
 }
@@ -61,9 +62,15 @@ impl Health {
         Self {
             opens: AtomicU64::new(0),
             in_a_row: AtomicU32::new(0),
+            ejections: AtomicU64::new(0),
             attempts: Window::new(workers),
             failures: Window::new(workers),
         }
+    }
+
+    /// How often it was put out while it was in.
+    pub(crate) fn ejections(&self) -> u64 {
+        self.ejections.load(Relaxed)
     }
 
     pub(crate) fn is_ejected(&self) -> bool {
@@ -148,6 +155,7 @@ impl Outliers {
             return;
         }
         quarantine.put_out(&TERMS, now);
+        endpoint.health.ejections.fetch_add(1, Relaxed);
         endpoint.health.opens.store(quarantine.opens(), Relaxed);
         let millis = quarantine.opens().saturating_sub(now);
         info!(replica = %endpoint.replica, millis, "a replica that fails gets no requests for a while");

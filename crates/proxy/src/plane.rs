@@ -5,17 +5,24 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use model::RouteTable;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
-use crate::link::{Applied, EndpointStats, ListenFailure, ListenerStats, Stats, TargetStats};
+use crate::link::{self, Applied, EndpointStats, ListenFailure, ListenerStats, Signals, Stats, TargetStats};
 use crate::listen;
+use crate::spans::Spans;
+use crate::survey;
 use crate::table::{Compiler, Entry, Kind, Table};
 use crate::worker::{self, Command};
+
+/// How often limits are learned anew.
+const LEARN: Duration = Duration::from_millis(250);
+/// What is slow is learned anew once in so many times.
+const LEARN_SLOW: u64 = 20;
 
 /// What all threads read.
 #[derive(Debug)]
@@ -26,6 +33,8 @@ pub(crate) struct Shared {
     pub changed: watch::Sender<u64>,
     /// The zero of the process's clock.
     pub clock: Instant,
+    /// Spans that wait to be fetched.
+    pub spans: Spans,
 }
 
 impl Shared {
@@ -53,6 +62,7 @@ impl Plane {
             table: ArcSwap::from_pointee(Table::default()),
             changed: watch::channel(0).0,
             clock: Instant::now(),
+            spans: Spans::new(workers),
         });
         let workers = (0..workers)
             .map(|index| worker::spawn(index, Arc::clone(&shared)))
@@ -138,6 +148,36 @@ impl Plane {
             table.entries.iter().map(|(address, entry)| listener_stats(&table, *address, entry)).collect();
         listeners.sort_by_key(|listener| listener.address);
         Stats { version: table.version, endpoints, listeners }
+    }
+
+    /// Everything that was counted of requests.
+    pub(crate) fn signals(&mut self) -> Signals {
+        let table = self.shared.table.load_full();
+        self.compiler.forget_unused(&table);
+        survey::signals(&table, self.compiler.endpoints(), self.shared.now())
+    }
+
+    /// Takes the spans that are there.
+    pub(crate) fn take_spans(&self) -> link::Spans {
+        let (spans, dropped) = self.shared.spans.take();
+        link::Spans { spans, dropped }
+    }
+
+    /// Learns from what was counted, for ever: limits from latencies, and what is slow.
+    pub(crate) fn learn(&self) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let mut tick = tokio::time::interval(LEARN);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            for nth in 0_u64.. {
+                tick.tick().await;
+                let table = shared.table.load_full();
+                survey::learn(&table);
+                if nth.is_multiple_of(LEARN_SLOW) {
+                    survey::learn_slow(&table);
+                }
+            }
+        }
     }
 
     /// Opens what `table` wants and is not open; what fails is remembered and reported.

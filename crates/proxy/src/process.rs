@@ -55,6 +55,7 @@ pub fn run(options: Options) -> Result<(), Error> {
         let plane = Rc::new(RefCell::new(Plane::start(options.workers.max(1))?));
         let (order, mut ordered) = mpsc::channel(1);
         let mut serving = tokio::task::spawn_local(link::server::serve(bound, Rc::clone(&plane), order));
+        let learning = tokio::task::spawn_local(plane.borrow().learn());
         info!(socket = %options.socket.display(), "the data plane is up");
         tokio::select! {
             () = signals.end() => info!("SIGTERM: draining"),
@@ -63,6 +64,7 @@ pub fn run(options: Options) -> Result<(), Error> {
         }
         let drained = plane.borrow_mut().drain();
         drained.await;
+        learning.abort();
         serving.abort();
         // Its end removes the socket's file.
         let _ = serving.await;

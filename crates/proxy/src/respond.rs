@@ -16,10 +16,12 @@ use serde::Serialize;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use crate::attempt::Flight;
 use crate::fault::Fault;
+use crate::flight::Flight;
 use crate::headers;
+use crate::hop::Hop;
 use crate::pool::{Multiplexed, Pool, Single};
+use crate::retry;
 use crate::wire::Busy;
 
 /// The longest rest of an answer that is read to keep its connection, in bytes.
@@ -33,6 +35,7 @@ pub(crate) struct Answer {
     busy: Option<Busy>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all answers are of the large kind")]
 enum Kind {
     Passed(Passed),
     /// The body of a refusal.
@@ -45,7 +48,8 @@ struct Passed {
     body: Incoming,
     lease: Lease,
     ended: bool,
-    _flight: Flight,
+    flight: Flight,
+    hop: Option<Hop>,
 }
 
 /// The connection that an answer comes from.
@@ -91,11 +95,38 @@ impl Lease {
     }
 }
 
+impl Passed {
+    /// Looks at what comes for how the answer ends.
+    fn saw(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>) {
+        let Poll::Ready(frame) = frame else { return };
+        match frame {
+            None => self.ended = true,
+            Some(Ok(frame)) => {
+                if let Some(status) = frame.trailers_ref().and_then(retry::grpc_status) {
+                    self.flight.grpc_ended(status);
+                    if let Some(hop) = &mut self.hop {
+                        hop.grpc_ended(status);
+                    }
+                }
+            }
+            Some(Err(_)) => {
+                self.flight.broke_off();
+                if let Some(hop) = &mut self.hop {
+                    hop.broke_off();
+                }
+            }
+        }
+    }
+}
+
 impl Drop for Passed {
     fn drop(&mut self) {
         // A connection with a part of an answer still on it is of no use to anybody else.
         if self.ended || self.body.is_end_stream() {
             self.lease.give_back();
+            if let Some(hop) = &mut self.hop {
+                hop.completed();
+            }
         }
     }
 }
@@ -117,7 +148,7 @@ impl Body for Answer {
         match &mut self.kind {
             Kind::Passed(passed) => {
                 let frame = Pin::new(&mut passed.body).poll_frame(cx);
-                passed.ended |= matches!(frame, Poll::Ready(None));
+                passed.saw(&frame);
                 frame
             }
             Kind::Fault(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
@@ -152,6 +183,14 @@ impl Answer {
         matches!(self.kind, Kind::Fault(_))
     }
 
+    /// Keeps what is remembered of the request until this body has been passed on.
+    pub(crate) fn carry(&mut self, mut hop: Hop) {
+        match &mut self.kind {
+            Kind::Passed(passed) => passed.hop = Some(hop),
+            Kind::Fault(_) | Kind::Switch => hop.completed(),
+        }
+    }
+
     /// Counts the connection as busy until this body has been passed on.
     pub(crate) fn keep(&mut self, busy: Busy) {
         self.busy = Some(busy);
@@ -160,7 +199,7 @@ impl Answer {
 
 /// Passes a replica's answer on; its head has been cleaned.
 pub(crate) fn pass(response: Response<Incoming>, lease: Lease, flight: Flight) -> Response<Answer> {
-    response.map(|body| Answer::new(Kind::Passed(Passed { body, lease, ended: false, _flight: flight })))
+    response.map(|body| Answer::new(Kind::Passed(Passed { body, lease, ended: false, flight, hop: None })))
 }
 
 /// An answer without a body, for a connection that speaks something else from here on.

@@ -137,6 +137,11 @@ pub(crate) fn unavailable<B>(response: &Response<B>) -> Option<Asked> {
     (gateway || grpc()).then(|| asked(response.headers()))
 }
 
+/// The status of gRPC in the head of an answer without messages, or in trailers.
+pub(crate) fn grpc_status(fields: &HeaderMap) -> Option<u8> {
+    fields.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
 fn asked(headers: &HeaderMap) -> Asked {
     let Some(value) = headers.get(header::RETRY_AFTER) else { return Asked::Nothing };
     match value.to_str().ok().and_then(|text| text.trim().parse().ok()) {

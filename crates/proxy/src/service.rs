@@ -1,17 +1,40 @@
 //! What is known about a service, whoever calls it; it outlives the table.
 
+use crate::blame::Blame;
 use crate::bulkhead::Bulkhead;
+use crate::learner::Learner;
 use crate::outlier::Outliers;
+use crate::table::Target;
 
 /// A service as all its callers share it.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub outliers: Outliers,
     pub bulkhead: Bulkhead,
+    /// The traces in which its own calls failed.
+    pub blame: Blame,
+    learner: Learner,
 }
 
 impl Service {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { outliers: Outliers::default(), bulkhead: Bulkhead::new(workers) }
+        Self {
+            outliers: Outliers::default(),
+            bulkhead: Bulkhead::new(workers),
+            blame: Blame::default(),
+            learner: Learner::default(),
+        }
+    }
+
+    /// Follows a new table, in which it has these replicas and this limit. `now` is the process's clock in milliseconds.
+    pub(crate) fn follow(&self, targets: &[Target], in_flight: u32, now: u64) {
+        self.outliers.follow(targets, now);
+        self.bulkhead.set_limit(in_flight);
+        self.learner.follow(targets, &self.bulkhead);
+    }
+
+    /// Learns from the latencies since the last time how many requests it can take.
+    pub(crate) fn learn(&self, targets: &[Target]) {
+        self.learner.learn(targets, &self.bulkhead);
     }
 }

@@ -12,10 +12,12 @@ use crate::attempt::{self, Reached};
 use crate::connection::Client;
 use crate::fault::{Code, Fault};
 use crate::headers::{self, Trust};
+use crate::hop::Hop;
 use crate::identify;
 use crate::ids;
 use crate::outbound::{self, Outbound};
 use crate::respond::{self, Answer};
+use crate::retry;
 use crate::upgrade;
 use crate::wire::Busy;
 
@@ -25,7 +27,7 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
     // The table that this request sees from here on, whatever comes after it.
     let view = client.worker.view();
     let grpc = headers::is_grpc(request.headers());
-    let mut request_id = None;
+    let mut hop = Hop::begin(&client.worker, &view, client.peer.listener, &request, arrived, grpc);
 
     let answered = async {
         let entry = identify::identify(&view, &client.peer)?;
@@ -33,10 +35,10 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
         identify::settle_host(&mut request)?;
         let way = identify::find_way(&view, entry, &request, arrived)?;
         let lane = &view.lanes[way.lane];
+        hop.enter(way.lane);
 
         let speech = outbound::speech(lane, grpc);
-        let tunnel = outbound::dress(&mut request, &way, &client.peer, speech);
-        request_id = request.headers().get(headers::REQUEST_ID).cloned();
+        let tunnel = outbound::dress(&mut request, &way, &client.peer, speech, &mut hop);
         let admission = admit::admit(&client.worker, &view, way.lane)?;
         let outbound = Outbound::new(request, way.strip, speech, lane.retries > 0)?;
 
@@ -46,14 +48,23 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
             lane: way.lane,
             deadline: way.deadline,
             limit: way.limit,
+            trace: hop.trace(),
         };
         // Balance, connect, send; wait for the head of an answer.
-        let reached = attempt::run(&client.worker, way, outbound, admission).await?;
+        let reached = attempt::run(&client.worker, way, outbound, admission, &mut hop).await?;
         pass_on(client, reached, tunnel)
     };
     let mut answer = match answered.await {
-        Ok(answer) => answer,
-        Err(fault) => respond::refuse(&fault, request_id.unwrap_or_else(ids::request_id), grpc),
+        Ok(mut answer) => {
+            let grpc_status = if grpc { retry::grpc_status(answer.headers()) } else { None };
+            hop.answered(answer.status(), grpc_status);
+            answer.body_mut().carry(hop);
+            answer
+        }
+        Err(fault) => {
+            hop.refused(fault.code);
+            respond::refuse(&fault, hop.request_id().unwrap_or_else(ids::request_id), grpc)
+        }
     };
     // A refusal over gRPC has the status 200.
     let failed = answer.status().is_server_error() || (grpc && answer.body().is_fault());

@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::edge::Edge;
 use crate::latency::Latency;
 use crate::outlier::Health;
+use crate::records::Records;
 use crate::route::{self, Router};
 use crate::service::Service;
 
@@ -57,6 +58,8 @@ pub(crate) struct Lane {
 pub(crate) struct Target {
     pub endpoint: Arc<Endpoint>,
     pub counters: Arc<Counters>,
+    /// Attempts of this lane at all replicas of the same release.
+    pub release: Arc<Records>,
 }
 
 /// A replica's address, and what is known about it.
@@ -68,6 +71,8 @@ pub(crate) struct Endpoint {
     pub release: ReleaseId,
     pub address: SocketAddr,
     pub counters: Counters,
+    /// Attempts of all callers.
+    pub records: Records,
     pub latency: Latency,
     pub health: Health,
     /// When it was first routed, in milliseconds on the process's clock.
@@ -78,6 +83,8 @@ pub(crate) struct Endpoint {
 
 /// Caller and callee.
 type Pair = (ServiceName, ServiceName);
+/// A listener, the caller it belongs to (none for a gateway), and the service behind it.
+type EdgeKey = (SocketAddr, Option<ServiceName>, ServiceName);
 type EndpointKey = (ReplicaId, ReleaseId, SocketAddr);
 
 /// Compiles tables, and gives what stays the same from one to the next the same counters.
@@ -90,7 +97,8 @@ pub(crate) struct Compiler {
     endpoints: HashMap<EndpointKey, Arc<Endpoint>>,
     listeners: HashMap<(SocketAddr, Option<Pair>), Arc<Counters>>,
     targets: HashMap<(SocketAddr, ServiceName, u64), Arc<Counters>>,
-    edges: HashMap<(SocketAddr, ServiceName), Arc<Edge>>,
+    releases: HashMap<(SocketAddr, ServiceName, ReleaseId), Arc<Records>>,
+    edges: HashMap<EdgeKey, Arc<Edge>>,
     services: HashMap<ServiceName, Arc<Service>>,
 }
 
@@ -103,6 +111,7 @@ impl Compiler {
             endpoints: HashMap::new(),
             listeners: HashMap::new(),
             targets: HashMap::new(),
+            releases: HashMap::new(),
             edges: HashMap::new(),
             services: HashMap::new(),
         }
@@ -132,6 +141,7 @@ impl Compiler {
         self.endpoints.retain(|_, e| routed.contains(&e.id) || e.counters.in_flight() > 0);
         self.listeners.retain(|_, counters| Arc::strong_count(counters) > 1);
         self.targets.retain(|_, counters| Arc::strong_count(counters) > 1);
+        self.releases.retain(|_, records| Arc::strong_count(records) > 1);
         self.edges.retain(|_, edge| Arc::strong_count(edge) > 1);
         self.services.retain(|_, service| Arc::strong_count(service) > 1);
     }
@@ -145,7 +155,7 @@ impl Compiler {
                     .iter()
                     .map(|declared| {
                         let lane = *by_service.entry(&declared.service).or_insert_with(|| {
-                            lanes.push(self.lane(source, listener.address, &declared.service));
+                            lanes.push(self.lane(source, listener.address, None, &declared.service));
                             lanes.len() - 1
                         });
                         route::compile(declared, lane)
@@ -154,7 +164,7 @@ impl Compiler {
                 (Kind::Gateway(Router::new(compiled)), None)
             }
             ListenerKind::Edge { caller, callee } => {
-                lanes.push(self.lane(source, listener.address, callee));
+                lanes.push(self.lane(source, listener.address, Some(caller), callee));
                 let kind = Kind::Edge {
                     caller: caller.clone(),
                     callee: callee.clone(),
@@ -171,11 +181,18 @@ impl Compiler {
         Entry { kind, counters, lanes: (first..lanes.len()).collect() }
     }
 
-    fn lane(&mut self, source: &RouteTable, listener: SocketAddr, service: &ServiceName) -> Lane {
-        let edge = self.edges.entry((listener, service.clone()));
-        let edge = Arc::clone(edge.or_insert_with(|| Arc::new(Edge::new(self.workers))));
-        let service_state = self.services.entry(service.clone());
-        let service_state = Arc::clone(service_state.or_insert_with(|| Arc::new(Service::new(self.workers))));
+    fn lane(
+        &mut self,
+        source: &RouteTable,
+        listener: SocketAddr,
+        caller: Option<&ServiceName>,
+        service: &ServiceName,
+    ) -> Lane {
+        let key = (listener, caller.cloned(), service.clone());
+        let caller = caller.map(|caller| self.service(caller));
+        let edge = self.edges.entry(key);
+        let edge = Arc::clone(edge.or_insert_with(|| Arc::new(Edge::new(self.workers, caller))));
+        let service_state = self.service(service);
         let Some(upstream) = source.upstreams.get(service) else {
             // A table without it is answered as one without replicas: both may be mended by the next table.
             let timeouts = Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) };
@@ -197,14 +214,15 @@ impl Compiler {
                 let endpoint = self.endpoint(declared);
                 let counters = self.targets.entry((listener, service.clone(), endpoint.id));
                 let counters = Arc::clone(counters.or_insert_with(|| Arc::new(Counters::new(self.workers))));
-                Target { endpoint, counters }
+                let release = self.releases.entry((listener, service.clone(), declared.release.clone()));
+                let release = Arc::clone(release.or_insert_with(|| Arc::new(Records::new(self.workers))));
+                Target { endpoint, counters, release }
             })
             .collect();
         if targets.iter().any(|target| target.endpoint.born == self.now) {
             edge.breaker.hasten(self.now);
         }
-        service_state.outliers.follow(&targets, self.now);
-        service_state.bulkhead.set_limit(upstream.in_flight);
+        service_state.follow(&targets, upstream.in_flight, self.now);
         Lane {
             service: service.clone(),
             protocol: upstream.protocol,
@@ -214,6 +232,11 @@ impl Compiler {
             edge,
             service_state,
         }
+    }
+
+    fn service(&mut self, name: &ServiceName) -> Arc<Service> {
+        let service = self.services.entry(name.clone());
+        Arc::clone(service.or_insert_with(|| Arc::new(Service::new(self.workers))))
     }
 
     fn endpoint(&mut self, declared: &model::Endpoint) -> Arc<Endpoint> {
@@ -226,6 +249,7 @@ impl Compiler {
                 release: declared.release.clone(),
                 address: declared.address,
                 counters: Counters::new(self.workers),
+                records: Records::new(self.workers),
                 latency: Latency::new(self.workers),
                 health: Health::new(self.workers),
                 born: self.now,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use model::Protocol;
 use tokio::io::copy_bidirectional;
@@ -10,9 +11,11 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::admit;
-use crate::attempt::{Flight, Way, choose};
+use crate::attempt::{Way, choose};
 use crate::fault::{Code, Fault};
+use crate::flight::Flight;
 use crate::pool;
+use crate::records::Outcome;
 use crate::table::{Kind, Table};
 use crate::worker::{View, Worker};
 
@@ -37,16 +40,20 @@ pub(crate) async fn forward(
     if let Some(counters) = &counters {
         counters.slot(worker.index).request();
     }
+    let edge = Arc::clone(&view.lanes[lane].edge);
     let limit = view.lanes[lane].timeouts.request;
-    let way = Way { listener, view, lane, deadline: std::time::Instant::now() + limit, limit };
+    let way = Way { listener, view, lane, deadline: std::time::Instant::now() + limit, limit, trace: None };
     match reach(worker, way).await {
         Ok((mut replica, _flight)) => {
+            edge.signals.of(worker.index).ended(Outcome::Success);
             if let Err(error) = copy_bidirectional(&mut client, &mut replica).await {
                 debug!(%error, "a TCP connection broke");
             }
         }
         Err(fault) => {
             warn!(code = fault.code.name(), detail = fault.detail, "a TCP connection is closed");
+            edge.signals.refused(worker.index, fault.code);
+            edge.signals.of(worker.index).failed(false);
             if let Some(counters) = counters {
                 counters.slot(worker.index).failure();
             }
@@ -66,6 +73,7 @@ async fn reach(worker: &Rc<Worker>, mut way: Way) -> Result<(TcpStream, Flight),
         match timeout(connect, pool::dial(endpoint)).await {
             Ok(Ok(stream)) => {
                 flight.judge(Some(true));
+                flight.connected();
                 admission.settle(Some(true));
                 flight.carry(admission);
                 return Ok((stream, flight));

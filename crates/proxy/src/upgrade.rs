@@ -6,8 +6,8 @@ use tokio::io::copy_bidirectional;
 use tokio::task::spawn_local;
 use tracing::debug;
 
-use crate::attempt::Flight;
 use crate::drain::Gate;
+use crate::flight::Flight;
 
 /// Joins the two connections once both have switched. The tunnel counts as in flight, and a drain waits for it.
 pub(crate) fn join(client: OnUpgrade, replica: OnUpgrade, flight: Flight, gate: &Gate) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use model::Span;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -94,6 +95,11 @@ impl Worker {
     /// Milliseconds on this process's clock.
     pub(crate) fn now(&self) -> u64 {
         self.shared.now()
+    }
+
+    /// Keeps a span until it is fetched.
+    pub(crate) fn keep(&self, span: Span) {
+        self.shared.spans.keep(self.index, span);
     }
 }
 

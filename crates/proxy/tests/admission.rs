@@ -5,7 +5,8 @@ mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use common::*;
 use model::Protocol;
@@ -117,4 +118,155 @@ async fn connections_count_where_only_bytes_are_known() {
         .await;
     let _second = TcpStream::connect(address).await.unwrap();
     replica.accept().await.unwrap();
+}
+
+/// A service that works at four requests at a time, 20 ms for each; the rest waits in turn.
+struct Narrow {
+    address: SocketAddr,
+    /// The most that were inside at a time.
+    most: Arc<AtomicUsize>,
+}
+
+impl Narrow {
+    async fn start() -> Self {
+        let (counted, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let peak = Arc::clone(&most);
+        let slots = Arc::new(tokio::sync::Semaphore::new(4));
+        let address = backend(false, move |_| {
+            let (counted, peak, slots) = (Arc::clone(&counted), Arc::clone(&peak), Arc::clone(&slots));
+            async move {
+                peak.fetch_max(counted.fetch_add(1, Relaxed) + 1, Relaxed);
+                let slot = slots.acquire().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                drop(slot);
+                counted.fetch_sub(1, Relaxed);
+                answer(200, "")
+            }
+        })
+        .await;
+        Self { address, most }
+    }
+}
+
+/// Clients that send one request after the other until they are told to stop; one that was refused pauses a little.
+fn clients(address: SocketAddr, count: usize, served: &Arc<AtomicUsize>) -> tokio::task::JoinSet<()> {
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let served = Arc::clone(served);
+        clients.spawn(async move {
+            loop {
+                match hammer(address, 1, 1, "POST").await[0] {
+                    200 => served.fetch_add(1, Relaxed),
+                    _ => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        0
+                    }
+                };
+            }
+        });
+    }
+    clients
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_at_a_service_is_kept_short_and_everything_that_can_be_done_is_done() {
+    let narrow = Narrow::start().await;
+    let address = free();
+    let table = Table::new().edge(address, "web", "s").upstream("s", Protocol::Http, &[narrow.address]);
+    let mut plane = Plane::with(&table.in_flight("s", 60).0).await;
+    let served = Arc::<AtomicUsize>::default();
+
+    let calm = clients(address, 4, &served);
+    let warm = async || (served.load(Relaxed) >= 600).then_some(());
+    patiently("what is usual is known", warm).await;
+    let signals = plane.client.signals().await.unwrap();
+    assert_eq!((signals.edges[0].requests.outcomes.failed, signals.services[0].learned_limit), (0, None));
+
+    let crowd = clients(address, 100, &served);
+    patiently("the limit is low", async || {
+        let signals = plane.client.signals().await.unwrap();
+        signals.services[0].learned_limit.filter(|limit| *limit < 30 && signals.edges[0].shed > 0)
+    })
+    .await;
+    assert!(narrow.most.load(Relaxed) > 50, "without a limit of its own the service had a long queue");
+
+    narrow.most.store(0, Relaxed);
+    let so_far = served.load(Relaxed);
+    patiently("many more are served", async || (served.load(Relaxed) >= so_far + 400).then_some(())).await;
+    let most = narrow.most.load(Relaxed);
+    assert!((4..=34).contains(&most), "{most} at a time: too long a queue, or slots left empty");
+
+    drop((calm, crowd));
+    let signals = until("all have left", async || {
+        let signals = plane.client.signals().await.unwrap();
+        (signals.services[0].in_flight == 0).then_some(signals)
+    })
+    .await;
+    assert_eq!(signals.replicas[0].attempts.outcomes.failed, 0, "no replica is to blame");
+    assert!(signals.edges[0].codes.contains_key("overloaded"));
+}
+
+/// As `until`, for what takes seconds on a machine that does nothing else.
+async fn patiently<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
+    let waited = async {
+        loop {
+            if let Some(value) = poll().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(100), waited).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain until {what}"),
+    }
+}
+
+#[tokio::test]
+async fn one_caller_leaves_places_to_another_that_calls_too() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let replica = backend(false, move |request| {
+        let mut released = released.clone();
+        async move {
+            if request.uri().path() == "/hold" {
+                released.wait_for(|released| *released).await.unwrap();
+            }
+            answer(200, "done")
+        }
+    })
+    .await;
+    let (web, cron) = (free(), free());
+    let table = Table::new().edge(web, "web", "s").edge(cron, "cron", "s");
+    let mut plane = Plane::with(&table.upstream("s", Protocol::Http, &[replica]).in_flight("s", 10).0).await;
+    let mut in_flight = async |count: u64| {
+        until("so many are in flight", async || {
+            let services = plane.client.signals().await.unwrap().services;
+            (services[0].in_flight == count).then_some(())
+        })
+        .await;
+    };
+    let hold = |address| tokio::spawn(async move { get(address, "/hold").await.0 });
+
+    let mut held: Vec<_> = (0..10).map(|_| hold(web)).collect();
+    in_flight(10).await;
+    assert_eq!(refusal(cron).await.1, "overloaded", "alone, a caller may have everything");
+    release.send(true).unwrap();
+    for held in held.drain(..) {
+        assert_eq!(held.await.unwrap(), 200);
+    }
+    in_flight(0).await;
+    release.send(false).unwrap();
+
+    held.extend((0..8).map(|_| hold(web)));
+    in_flight(8).await;
+    assert_eq!(refusal(web).await.1, "overloaded", "the rest is for the other one, which asked a moment ago");
+    held.extend((0..2).map(|_| hold(cron)));
+    in_flight(10).await;
+    release.send(true).unwrap();
+    for held in held {
+        assert_eq!(held.await.unwrap(), 200);
+    }
+    let edges = plane.client.signals().await.unwrap().edges;
+    let of = |caller: &str| edges.iter().find(|e| e.caller.as_ref().unwrap().as_str() == caller).unwrap();
+    assert_eq!((of("web").over_share, of("cron").over_share), (1, 0));
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Applied, Hello, LinkError, PROTOCOL, Reply, Stats, frame, path};
+use super::{Applied, Hello, LinkError, PROTOCOL, Reply, Signals, Spans, Stats, frame, path};
 
 /// How long an answer may take. It takes milliseconds; a data plane that is stopped or stuck gives none at all.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -30,6 +30,8 @@ pub struct Client {
 enum Request<'a> {
     Apply { table: &'a RouteTable },
     Stats,
+    Signals,
+    Spans,
     Shutdown,
 }
 
@@ -73,6 +75,28 @@ impl Client {
     pub async fn stats(&mut self) -> Result<Stats, LinkError> {
         match self.ask(&Request::Stats).await? {
             Reply::Stats(stats) => Ok(stats),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Reads what was counted of all requests.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn signals(&mut self) -> Result<Signals, LinkError> {
+        match self.ask(&Request::Signals).await? {
+            Reply::Signals(signals) => Ok(signals),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Takes the spans that were kept since the last time; there may be more where many come at a time.
+    ///
+    /// # Errors
+    /// See [`LinkError`]. Spans of an answer that is lost are lost.
+    pub async fn spans(&mut self) -> Result<Spans, LinkError> {
+        match self.ask(&Request::Spans).await? {
+            Reply::Spans(spans) => Ok(spans),
             other => Err(unexpected(other)),
         }
     }

@@ -7,6 +7,7 @@ mod client;
 pub(crate) mod frame;
 pub mod path;
 pub(crate) mod server;
+mod signals;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,9 +16,10 @@ use model::{ReleaseId, ReplicaId, RouteTable, ServiceName};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
+pub use signals::{EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
 
 /// The version of this protocol. Planes of different versions do not talk.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What a data plane says first on every connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +137,8 @@ pub enum LinkError {
 pub(crate) enum Request {
     Apply { table: RouteTable },
     Stats,
+    Signals,
+    Spans,
     Shutdown,
 }
 
@@ -144,6 +148,8 @@ pub(crate) enum Reply {
     Hello(Hello),
     Applied(Applied),
     Stats(Stats),
+    Signals(Signals),
+    Spans(Spans),
     ShuttingDown,
     Refused { reason: String },
 }

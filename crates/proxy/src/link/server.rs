@@ -68,6 +68,8 @@ async fn converse(
                 Reply::Applied(applied)
             }
             Request::Stats => Reply::Stats(plane.borrow_mut().stats()),
+            Request::Signals => Reply::Signals(plane.borrow_mut().signals()),
+            Request::Spans => Reply::Spans(plane.borrow().take_spans()),
             Request::Shutdown => Reply::ShuttingDown,
         };
         frame::write(&mut stream, &reply).await?;

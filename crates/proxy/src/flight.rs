@@ -1,0 +1,240 @@
+//! One attempt at one replica: counted as in flight, timed, and judged.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hyper::Response;
+use hyper::body::Incoming;
+use model::{TraceId, signals};
+
+use crate::admit::Admission;
+use crate::attempt::Way;
+use crate::balance::Pick;
+use crate::exchange::{Exchanged, Failure};
+use crate::quarantine::Ticket;
+use crate::records::{Outcome, Record};
+use crate::retry::{self, Ending};
+use crate::table::{Endpoint, Lane, Target};
+use crate::worker::{View, Worker};
+
+/// How long others are preferred to a replica that could not be reached.
+const AVOID_MS: u64 = 1000;
+
+/// An attempt, counted as in flight until dropped.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    place: Place,
+    trace: Option<TraceId>,
+    worker: Rc<Worker>,
+    begun: Instant,
+    /// The replica was out: this attempt tries whether it is well again.
+    ticket: Option<Ticket>,
+    judged: bool,
+    admission: Option<Admission>,
+}
+
+/// A replica, as the goal of one lane of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    view: Rc<View>,
+    lane: usize,
+    target: usize,
+}
+
+impl Place {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.target().endpoint
+    }
+
+    fn lane(&self) -> &Lane {
+        &self.view.lanes[self.lane]
+    }
+
+    fn target(&self) -> &Target {
+        &self.lane().targets[self.target]
+    }
+}
+
+impl Flight {
+    pub(crate) fn begin(worker: &Rc<Worker>, way: &Way, pick: Pick) -> Self {
+        let flight = Self {
+            place: Place { view: Rc::clone(&way.view), lane: way.lane, target: pick.target },
+            trace: way.trace,
+            worker: Rc::clone(worker),
+            begun: Instant::now(),
+            ticket: pick.ticket,
+            judged: false,
+            admission: None,
+        };
+        flight.target().endpoint.counters.slot(worker.index).begin();
+        flight.target().counters.slot(worker.index).request();
+        flight
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.target().endpoint
+    }
+
+    /// Keeps the request's place at the service until the attempt's end.
+    pub(crate) fn carry(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// Draws the conclusions from an attempt's result. Returns how it ended if it could be repeated, and whether the
+    /// service did well if that can be said.
+    pub(crate) fn settle(
+        &mut self,
+        result: &Result<Exchanged, Failure>,
+        limit: Duration,
+    ) -> (Option<Ending>, Option<bool>) {
+        let (ending, went_well) = match result {
+            Ok((response, _)) => {
+                if response.status().is_server_error() {
+                    self.failed();
+                }
+                self.answered(response);
+                let ending = retry::unavailable(response).map(Ending::Unavailable);
+                (ending, Some(ending.is_none()))
+            }
+            Err(Failure::Body) => {
+                self.record(|record| record.ended(Outcome::Cancelled));
+                (None, None)
+            }
+            Err(failure @ (Failure::Unreachable(_) | Failure::UnreachableInTime)) => {
+                self.unreachable();
+                (failure.ending(), Some(false))
+            }
+            Err(Failure::Late) => {
+                self.failed();
+                self.waited();
+                // A caller that left it little time proves nothing else.
+                let late = self.begun.elapsed() * 2 >= limit;
+                if late {
+                    self.lost();
+                    self.record(|record| record.took(self.begun.elapsed()));
+                } else {
+                    self.record(|record| record.ended(Outcome::Cancelled));
+                }
+                (None, late.then_some(false))
+            }
+            Err(failure) => {
+                self.failed();
+                self.lost();
+                (failure.ending(), Some(false))
+            }
+        };
+        self.judge(went_well);
+        (ending, went_well)
+    }
+
+    /// Remembers of the replica how an attempt went, if that can be said.
+    pub(crate) fn judge(&mut self, went_well: Option<bool>) {
+        self.judged = true;
+        let moment = self.worker.moment();
+        let ticket = self.ticket.take();
+        let lane = self.place.lane();
+        let (endpoint, outliers) = (&self.target().endpoint, &lane.service_state.outliers);
+        if let Some(ticket) = ticket {
+            outliers.settle(endpoint, ticket, went_well, moment.now);
+        }
+        if let Some(went_well) = went_well {
+            endpoint.latency.learn(moment, self.begun.elapsed(), !went_well);
+            outliers.learn(&lane.targets, self.place.target, went_well, moment);
+        }
+    }
+
+    /// Remembers that an answer would have taken longer than this.
+    fn waited(&self) {
+        self.endpoint().latency.learn_at_least(self.worker.moment(), self.begun.elapsed());
+    }
+
+    /// Counts the attempt as failed.
+    pub(crate) fn failed(&self) {
+        self.target().endpoint.counters.slot(self.worker.index).failure();
+        self.target().counters.slot(self.worker.index).failure();
+    }
+
+    /// Counts the attempt as failed, and prefers other replicas for a while.
+    pub(crate) fn unreachable(&self) {
+        self.failed();
+        self.lost();
+        self.endpoint().avoid(self.worker.now() + AVOID_MS);
+    }
+
+    fn target(&self) -> &Target {
+        self.place.target()
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+}
+
+/// What is counted of attempts: for the caller and the release, and for the replica.
+impl Flight {
+    fn answered(&self, response: &Response<Incoming>) {
+        let status = response.status();
+        self.record(|record| {
+            record.ended(Outcome::of(status));
+            if !status.is_server_error() {
+                record.took(self.begun.elapsed());
+            }
+        });
+        let grpc = retry::grpc_status(response.headers());
+        if status.is_server_error() {
+            self.to_blame();
+        }
+        if let Some(grpc) = grpc {
+            self.grpc_ended(grpc);
+        }
+    }
+
+    /// A TCP connection was made.
+    pub(crate) fn connected(&self) {
+        self.record(|record| record.ended(Outcome::Success));
+    }
+
+    /// The status of gRPC is there.
+    pub(crate) fn grpc_ended(&self, status: u8) {
+        self.record(|record| record.grpc(status));
+        if signals::grpc_failed(status) {
+            self.to_blame();
+        }
+    }
+
+    /// The answer broke off.
+    pub(crate) fn broke_off(&self) {
+        self.to_blame();
+    }
+
+    /// There was no answer.
+    fn lost(&self) {
+        self.record(|record| record.ended(Outcome::Unanswered));
+        self.to_blame();
+    }
+
+    /// Counts a failure, and whether the replica only passed it on.
+    fn to_blame(&self) {
+        let blame = &self.place.lane().service_state.blame;
+        let passed_on = self.trace.is_some_and(|trace| blame.explains(trace, self.worker.now()));
+        self.record(|record| record.failed(passed_on));
+    }
+
+    fn record(&self, write: impl Fn(&Record)) {
+        let (target, worker) = (self.target(), self.worker.index);
+        write(target.release.of(worker));
+        write(target.endpoint.records.of(worker));
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.judged {
+            // The client left.
+            self.record(|record| record.ended(Outcome::Cancelled));
+            self.waited();
+            self.judge(None);
+        }
+        self.target().endpoint.counters.slot(self.worker.index).end();
+    }
+}
