@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::headers::{self, Trust};
+
 /// How much of a request's body is remembered for a second attempt, in bytes.
 pub(crate) const REPLAY_LIMIT: usize = 64 * 1024;
 
@@ -158,16 +160,25 @@ impl Reader {
     }
 }
 
+/// The frame; if it is the trailers, without what these may not say.
+pub(crate) fn clean_trailers(mut frame: Frame<Bytes>, trust: Trust) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        headers::clean_trailers(trailers, trust);
+    }
+    frame
+}
+
 impl Body for Outgoing {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match self.get_mut() {
+        let frame = match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Once(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Taped(reader) => reader.poll(cx),
-        }
+        };
+        frame.map_ok(|frame| clean_trailers(frame, Trust::Outside))
     }
 
     fn is_end_stream(&self) -> bool {

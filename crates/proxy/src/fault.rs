@@ -18,6 +18,7 @@ pub(crate) enum Code {
     BadResponse,
     BadUpgrade,
     BadBody,
+    BadEncoding,
     NotHttp,
     Timeout,
 }
@@ -43,7 +44,7 @@ impl Fault {
 
 impl Code {
     /// Every code, in the order of their declaration: the place of one is its number.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::ConnectRefused,
@@ -57,6 +58,7 @@ impl Code {
         Self::BadResponse,
         Self::BadUpgrade,
         Self::BadBody,
+        Self::BadEncoding,
         Self::NotHttp,
         Self::Timeout,
     ];
@@ -77,6 +79,7 @@ impl Code {
             Self::BadResponse => "bad_response",
             Self::BadUpgrade => "bad_upgrade",
             Self::BadBody => "bad_body",
+            Self::BadEncoding => "bad_encoding",
             Self::NotHttp => "not_http",
             Self::Timeout => "timeout",
         }
@@ -87,6 +90,7 @@ impl Code {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed | Self::ConnectRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadPath | Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::BadEncoding => StatusCode::NOT_IMPLEMENTED,
             Self::NoReplica | Self::Overloaded | Self::CircuitOpen => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed
             | Self::UpstreamClosed
@@ -111,21 +115,30 @@ impl Code {
             Self::UpstreamClosed => "The replica closed the connection before it answered",
             Self::BadResponse => "The replica's answer is not HTTP",
             Self::BadBody => "The request's body is broken",
+            Self::BadEncoding => "The body has a transfer coding other than chunked",
             Self::BadUpgrade => "The replica switched to a protocol nobody asked for",
             Self::NotHttp => "The service does not speak HTTP",
             Self::Timeout => "The time for this request is over",
         }
     }
 
+    /// Whether a connection of HTTP/1 ends with it: what follows a request that is not clear may not be clear either.
+    pub(crate) fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::BadPath | Self::BadHost | Self::BadBody | Self::BadEncoding | Self::ConnectRefused
+        )
+    }
+
     /// The gRPC status code that says the same.
     pub(crate) fn grpc_status(self) -> u8 {
         match self {
-            Self::NoRoute | Self::MethodNotAllowed | Self::ConnectRefused => 12, // UNIMPLEMENTED
-            Self::BadPath | Self::BadHost | Self::BadBody => 3,                  // INVALID_ARGUMENT
-            Self::BadResponse | Self::BadUpgrade | Self::NotHttp => 13,          // INTERNAL
-            Self::NoReplica | Self::Overloaded | Self::CircuitOpen => 14,        // UNAVAILABLE
-            Self::ConnectFailed | Self::UpstreamClosed => 14,                    // UNAVAILABLE
-            Self::Timeout => 4,                                                  // DEADLINE_EXCEEDED
+            Self::NoRoute | Self::MethodNotAllowed | Self::ConnectRefused | Self::BadEncoding => 12, // UNIMPLEMENTED
+            Self::BadPath | Self::BadHost | Self::BadBody => 3, // INVALID_ARGUMENT
+            Self::BadResponse | Self::BadUpgrade | Self::NotHttp => 13, // INTERNAL
+            Self::NoReplica | Self::Overloaded | Self::CircuitOpen => 14, // UNAVAILABLE
+            Self::ConnectFailed | Self::UpstreamClosed => 14,   // UNAVAILABLE
+            Self::Timeout => 4,                                 // DEADLINE_EXCEEDED
         }
     }
 }

@@ -62,6 +62,31 @@ pub(crate) fn clean(headers: &mut HeaderMap, version: Version, trust: Trust) -> 
     upgrade
 }
 
+/// Removes from trailers what only a head may say: where a message goes and ends, who asks, and what is of one hop
+/// (RFC 9110, 6.5.1). Readers that merge trailers into the head would believe it.
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap, trust: Trust) {
+    // In both directions nothing about identity is a trailer, whoever sends it.
+    let trust = if trust == Trust::Inside { Trust::Outside } else { trust };
+    let is_bad = |name: &HeaderName| {
+        *name == header::HOST || *name == header::CONTENT_LENGTH || is_dropped(name, trust)
+    };
+    let doomed: Vec<HeaderName> = trailers.keys().filter(|name| is_bad(name)).cloned().collect();
+    for name in doomed {
+        trailers.remove(name);
+    }
+}
+
+/// Puts the pieces of `Cookie` together, which HTTP/2 may split and HTTP/1.1 may not (RFC 9113, 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let mut pieces = headers.get_all(header::COOKIE).iter();
+    if let (Some(_), Some(_)) = (pieces.next(), pieces.next()) {
+        let pieces: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+            headers.insert(header::COOKIE, whole);
+        }
+    }
+}
+
 /// Says again that the connection is to change its protocol, which [`clean`] took off.
 pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -166,6 +191,14 @@ fn is_dropped(name: &HeaderName, trust: Trust) -> bool {
         Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h' | b'x' | b'f' | b'e') => {}
         _ => return false,
     }
+    if trust != Trust::Response && text.contains('_') {
+        // CGI and its heirs (WSGI, Rack) read `_` as `-`: what may not be said in one spelling may not be in the other.
+        let spelt = text.replace('_', "-");
+        let framing = matches!(spelt.as_str(), "host" | "content-length" | "transfer-encoding");
+        let forged = spelt.starts_with("x-isles-");
+        let hyphenated = HeaderName::try_from(spelt);
+        return framing || forged || hyphenated.is_ok_and(|name| is_dropped(&name, trust));
+    }
     match trust {
         // The expectation is met here: the body is asked for when a replica takes it.
         Trust::Outside => hop() || text == "expect" || claimed(),
@@ -229,6 +262,45 @@ mod tests {
         let left = "authorization: c\nhost: a\nte: trailers\ntrailer: x-sum\nx-other: 2";
         assert_eq!(cleaned(text, Trust::Inside), (left.to_owned(), None));
         assert_eq!(cleaned("te: gzip", Trust::Inside), (String::new(), None));
+    }
+
+    #[test]
+    fn underscores_do_not_get_a_claim_through() {
+        let text = "x_isles_caller: admin\nx-isles_caller: admin\ncontent_length: 5\ntransfer_encoding: chunked\n\
+                    x_forwarded_for: 1\nx_mine: 1\npage_size: 5";
+        assert_eq!(cleaned(text, Trust::Outside).0, "page_size: 5\nx_mine: 1");
+        assert_eq!(cleaned(text, Trust::Inside).0, "page_size: 5\nx_forwarded_for: 1\nx_mine: 1");
+        assert_eq!(cleaned("x_isles_error: a", Trust::Response).0, "x_isles_error: a");
+    }
+
+    #[test]
+    fn trailers_say_nothing_that_only_a_head_may_say() {
+        let text = "x-sum: 1\nhost: a\ncontent-length: 3\ntransfer-encoding: chunked\nconnection: x-sum\n\
+                    x-isles-caller: admin\nx-isles-error: a\nx-forwarded-for: 1\ntraceparent: 1\ngrpc-status: 0";
+        for (trust, left) in [
+            (Trust::Outside, "grpc-status x-sum"),
+            (Trust::Inside, "grpc-status x-sum"),
+            (Trust::Response, "grpc-status traceparent x-forwarded-for x-isles-caller x-sum"),
+        ] {
+            let mut trailers = map(text);
+            clean_trailers(&mut trailers, trust);
+            let mut names: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names.join(" "), left, "{trust:?}");
+        }
+    }
+
+    #[test]
+    fn pieces_of_a_cookie_become_one() {
+        for (text, joined) in [
+            ("a: 1", "a: 1"),
+            ("cookie: a=b", "cookie: a=b"),
+            ("cookie: a=b\ncookie: c=d; e\ncookie: f", "cookie: a=b; c=d; e; f"),
+        ] {
+            let mut headers = map(text);
+            join_cookies(&mut headers);
+            assert_eq!(headers, map(joined));
+        }
     }
 
     #[test]

@@ -61,6 +61,11 @@ pub(crate) fn find_way<'a>(
     if request.method() == Method::CONNECT {
         return Err(Fault::new(Code::ConnectRefused, "this is a gateway to an app, not a tunnel"));
     }
+    let path = request.uri().path();
+    // A target of any other form could be taken for one that names another host.
+    if !path.starts_with('/') && (path != "*" || request.method() != Method::OPTIONS) {
+        return Err(Fault::new(Code::BadPath, "the path does not begin with a slash"));
+    }
     let way = match &entry.kind {
         Kind::Edge { caller_header, lane, .. } => {
             let limit = table.lanes[*lane].timeouts.request;
@@ -69,7 +74,6 @@ pub(crate) fn find_way<'a>(
             Way { lane: *lane, caller, strip: "", deadline: arrived + time, limit }
         }
         Kind::Gateway(router) => {
-            let path = request.uri().path();
             if route::has_dot_segment(path) {
                 return Err(Fault::new(
                     Code::BadPath,
@@ -120,25 +124,82 @@ fn host(request: &Request<Incoming>) -> &str {
 
 /// Makes the `Host` field say what the request's target says, and refuses a request that leaves the host open.
 pub(crate) fn settle_host(request: &mut Request<Incoming>) -> Result<(), Fault> {
+    let bad = |detail: &str| Err(Fault::new(Code::BadHost, detail));
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (field, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return bad("the request has more than one Host field");
+    }
     if let Some(authority) = request.uri().authority() {
-        let host = HeaderValue::from_str(authority.as_str())
-            .map_err(|_| Fault::new(Code::BadHost, "the host has characters that a host may not have"))?;
+        let Ok(host) = HeaderValue::from_str(authority.as_str()) else {
+            return bad("the host has characters that a host may not have");
+        };
+        // In HTTP/1.1 the field is to be ignored (RFC 9112, 3.2.2), in HTTP/2 it may not differ (RFC 9113, 8.3.1).
+        if request.version() == Version::HTTP_2 && field.is_some_and(|field| *field != host) {
+            return bad("the Host field is another one than :authority");
+        }
         request.headers_mut().insert(header::HOST, host);
     }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
-        (Some(_), None) => Err(Fault::new(Code::BadHost, "the host has characters that a host may not have")),
-        (Some(_), Some(_)) => Err(Fault::new(Code::BadHost, "the request has more than one Host field")),
-        (None, _) if request.version() == Version::HTTP_11 => {
-            Err(Fault::new(Code::BadHost, "the request has no Host field"))
-        }
-        (None, _) => Ok(()),
+    match request.headers().get(header::HOST) {
+        Some(host) if is_host(host.as_bytes()) => Ok(()),
+        Some(_) => bad("the host is not one: a name or an address, and perhaps a port"),
+        None if request.version() == Version::HTTP_11 => bad("the request has no Host field"),
+        None => Ok(()),
     }
 }
 
-fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%')
-    })
+/// Whether it is a host and, after a colon, a port or nothing (RFC 9110, 7.2). An empty host names nobody.
+pub(crate) fn is_host(host: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_digit();
+    let (name, port) = match host {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+            let (address, after) = (&rest[..end], &rest[end + 1..]);
+            let is_address =
+                address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+            if !is_address {
+                return false;
+            }
+            match after {
+                [] | [b':', ..] => (address, after.get(1..).unwrap_or_default()),
+                _ => return false,
+            }
+        }
+        _ => match host.iter().position(|byte| *byte == b':') {
+            Some(colon) => (&host[..colon], &host[colon + 1..]),
+            None => (host, &[][..]),
+        },
+    };
+    let may_name =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b'%' | b':');
+    !name.is_empty() && name.iter().all(may_name) && port.iter().all(is_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for good in [
+            "a",
+            "a.example",
+            "a-b_c~d",
+            "a%20b",
+            "a:80",
+            "a:",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:80",
+            "[::ffff:1.2.3.4]:",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "", ":", ":80", "a:b", "a:80:90", "a b", "u@a", "a/b", "a?b", "a#b", "a,b", "[", "[]", "[]:80",
+            "[::1", "[::1]x", "[x]", "[::1]]", "::1", "a\\b", "a\u{e9}",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
 }

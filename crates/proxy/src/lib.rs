@@ -36,6 +36,9 @@ mod edge;
 mod exchange;
 mod fault;
 mod flight;
+mod framing;
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod hop;
 mod identify;

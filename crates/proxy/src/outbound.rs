@@ -45,6 +45,9 @@ pub(crate) fn dress(
     let trust = if matches!(way.caller, Caller::Client) { Trust::Outside } else { Trust::Inside };
     let upgrade = headers::clean(request.headers_mut(), version, trust);
     let fields = request.headers_mut();
+    if version == Version::HTTP_2 && speech == Speech::Http1 {
+        headers::join_cookies(fields);
+    }
     // Room for all that is set on the way, at once.
     fields.reserve(10);
     match way.caller {

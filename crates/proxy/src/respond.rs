@@ -16,9 +16,10 @@ use serde::Serialize;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use crate::body::clean_trailers;
 use crate::fault::Fault;
 use crate::flight::Flight;
-use crate::headers;
+use crate::headers::{self, Trust};
 use crate::hop::Hop;
 use crate::pool::{Multiplexed, Pool, Single};
 use crate::retry;
@@ -149,7 +150,7 @@ impl Body for Answer {
             Kind::Passed(passed) => {
                 let frame = Pin::new(&mut passed.body).poll_frame(cx);
                 passed.saw(&frame);
-                frame
+                frame.map_ok(|frame| clean_trailers(frame, Trust::Response))
             }
             Kind::Fault(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Kind::Switch => Poll::Ready(None),

@@ -118,11 +118,14 @@ pub(crate) fn has_dot_segment(path: &str) -> bool {
         let (byte, length) = match rest {
             [] => return !other && (dots == 1 || dots == 2),
             [b'%', b'2', b'e' | b'E', ..] => (b'.', 3),
+            [b'%', b'3', b'b' | b'B', ..] => (b';', 3),
             [b'%', b'2', b'f' | b'F', ..] | [b'%', b'5', b'c' | b'C', ..] => (b'/', 3),
             [byte, ..] => (*byte, 1),
         };
         rest = &rest[length..];
         match byte {
+            // Some servers take `..;x` for `..`: what follows a semicolon is a parameter to them.
+            b';' if !other && (dots == 1 || dots == 2) => return true,
             b'/' | b'\\' => {
                 if !other && (dots == 1 || dots == 2) {
                     return true;
@@ -241,12 +244,26 @@ mod tests {
             "/a/..%5cb",
             "/a\\..\\b",
             "/a/%2e",
+            "/a/..;/b",
+            "/a/.;x=y/b",
+            "/a/..%3b/b",
         ] {
             assert!(has_dot_segment(bad), "{bad}");
         }
-        for good in
-            ["/", "/a.b", "/...", "/a/..b", "/.well-known/x", "/a%2fb", "/a/.../b", "*", "/%252e%252e/"]
-        {
+        for good in [
+            "/",
+            "/a.b",
+            "/...",
+            "/a/..b",
+            "/.well-known/x",
+            "/a%2fb",
+            "/a/.../b",
+            "*",
+            "/%252e%252e/",
+            "/a;b/..c",
+            "/a..;b",
+            "/...;",
+        ] {
             assert!(!has_dot_segment(good), "{good}");
         }
     }

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -11,6 +12,7 @@ use crate::admit;
 use crate::attempt::{self, Reached};
 use crate::connection::Client;
 use crate::fault::{Code, Fault};
+use crate::framing;
 use crate::headers::{self, Trust};
 use crate::hop::Hop;
 use crate::identify;
@@ -28,11 +30,19 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
     let view = client.worker.view();
     let grpc = headers::is_grpc(request.headers());
     let mut hop = Hop::begin(&client.worker, &view, client.peer.listener, &request, arrived, grpc);
+    let version = request.version();
 
     let answered = async {
         let entry = identify::identify(&view, &client.peer)?;
         entry.counters.slot(client.worker.index).request();
         identify::settle_host(&mut request)?;
+        let length = request.body().size_hint().exact();
+        if framing::settle(request.headers_mut(), length).is_err() {
+            return Err(Fault::new(
+                Code::BadEncoding,
+                "the body's length is not clear: chunked is the only transfer coding served",
+            ));
+        }
         let way = identify::find_way(&view, entry, &request, arrived)?;
         let lane = &view.lanes[way.lane];
         hop.enter(way.lane);
@@ -63,7 +73,11 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
         }
         Err(fault) => {
             hop.refused(fault.code);
-            respond::refuse(&fault, hop.request_id().unwrap_or_else(ids::request_id), grpc)
+            let mut refusal = respond::refuse(&fault, hop.request_id().unwrap_or_else(ids::request_id), grpc);
+            if fault.code.ends_connection() && version < Version::HTTP_2 {
+                refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            refusal
         }
     };
     // A refusal over gRPC has the status 200.
@@ -79,6 +93,13 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
 fn pass_on(client: &Client, reached: Reached, tunnel: Option<OnUpgrade>) -> Result<Response<Answer>, Fault> {
     let Reached { mut response, lease, flight } = reached;
     let version = response.version();
+    let length = response.body().size_hint().exact();
+    if framing::settle(response.headers_mut(), length).is_err() {
+        flight.failed();
+        let detail =
+            format!("{} framed its answer in a way that can be read in two ways", flight.endpoint().replica);
+        return Err(Fault::new(Code::BadResponse, detail));
+    }
     let agreed = headers::clean(response.headers_mut(), version, Trust::Response);
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(respond::pass(response, lease, flight));

@@ -24,6 +24,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+pub mod frames;
+pub mod rig;
+pub mod strict;
+
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A running data plane and the control plane's end of its link.
