@@ -9,12 +9,13 @@ import subprocess
 import sys
 
 MECHANISMS = {"supervisor", "proxy"}
-PLATFORM = {"model", "manifest", "planner", "supervisor", "proxy", "control", "console", "isles", "testkit"}
-PURE = {"model", "manifest", "planner"}
+PLATFORM = {"model", "manifest", "contract", "planner", "supervisor", "proxy", "control", "console", "isles", "testkit"}
+PURE = {"model", "manifest", "contract", "planner"}
 # crate -> the only crates of ours that it may depend on directly, tests aside.
 MAY_USE = {
     "model": set(),
     "manifest": {"model"},
+    "contract": set(),
     "planner": {"model"},
     "supervisor": {"model"},
     "proxy": {"model"},

@@ -191,3 +191,63 @@ fn a_closed_pipe_ends_it_quietly() {
         .unwrap();
     assert_eq!((code(&done), err(&done).as_str()), (0, ""));
 }
+
+#[test]
+fn api_diff_refuses_what_breaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let api = |parameters: &str| {
+        format!(
+            "openapi: 3.1.0\npaths:\n  /a:\n    get:\n      parameters: {parameters}\n      responses: {{'200': {{description: x}}}}\n"
+        )
+    };
+    write("old.yaml", &api("[]"));
+    write("new.yaml", &api("[{name: q, in: query, required: true}]"));
+    write("soft.yaml", &api("[{name: q, in: query}]"));
+    write("bad.yaml", "openapi: 3.1.0\npaths: [\n");
+    write(
+        "old.proto",
+        "syntax = \"proto3\";\nmessage M { int32 a = 1; }\nservice S { rpc Get(M) returns (M); }\n",
+    );
+    write(
+        "new.proto",
+        "syntax = \"proto3\";\nmessage M { string a = 1; }\nservice S { rpc Get(M) returns (M); }\n",
+    );
+    let diff = |args: &[&str]| isles(folder.path(), &[&["api", "diff"], args].concat());
+
+    let breaking = diff(&["old.yaml", "new.yaml"]);
+    assert_eq!(code(&breaking), 3, "{}", err(&breaking));
+    let text = out(&breaking);
+    assert!(text.contains("GET /a\n") && text.contains("new.yaml:5:20"), "{text}");
+    assert!(text.ends_with("consumers break: 1 breaking\n"), "{text}");
+
+    for (new, expected) in
+        [("old.yaml", "nothing that a consumer"), ("soft.yaml", "no consumer breaks: 1 safe")]
+    {
+        let fine = diff(&["old.yaml", new]);
+        assert_eq!((code(&fine), out(&fine).contains(expected)), (0, true), "{}", out(&fine));
+    }
+    let json = diff(&["old.yaml", "new.yaml", "--format", "json"]);
+    let value: serde_json::Value = serde_json::from_str(&out(&json)).unwrap();
+    assert_eq!(value["verdict"], "breaking");
+    assert_eq!(value["changes"][0]["rule"], "new-required-request-parameter");
+    let github = out(&diff(&["old.yaml", "new.yaml", "--format", "github"]));
+    assert!(
+        github.starts_with("::error file=new.yaml,line=5,col=20,title=new-required-request-parameter::"),
+        "{github}"
+    );
+
+    let proto = diff(&["old.proto", "new.proto"]);
+    assert_eq!(code(&proto), 3);
+    assert!(out(&proto).contains("S/Get\n") && out(&proto).contains("new.proto:2:13"), "{}", out(&proto));
+
+    for (new, says) in [
+        ("bad.yaml", "bad.yaml:3:1: this is no YAML"),
+        ("none.yaml", "cannot be read"),
+        ("new.proto", "one is OpenAPI"),
+    ] {
+        let unreadable = diff(&["old.yaml", new]);
+        assert_eq!(code(&unreadable), 2);
+        assert!(err(&unreadable).contains(says), "{}", err(&unreadable));
+    }
+}

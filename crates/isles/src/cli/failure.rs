@@ -14,6 +14,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the manifest is wrong.
     Usage = 2,
+    /// A contract would be broken.
+    Refused = 3,
     /// There is no app to speak to.
     NothingRunning = 5,
 }

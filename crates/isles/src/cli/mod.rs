@@ -3,6 +3,7 @@
 //! One file a command. A command returns a [`Failure`] instead of printing it; what is shown is made by the pure
 //! functions in [`show`].
 
+mod api;
 mod check;
 mod completions;
 mod doctor;
@@ -38,7 +39,7 @@ use place::FileArg;
     version,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong use or manifest; 5 nothing is running.\n\
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong use or manifest; 3 refused by a contract; 5 nothing is running.\n\
         Every command looks for isles.toml in this folder and in those above."
 )]
 struct Cli {
@@ -71,6 +72,8 @@ enum Command {
     Scale(scale::Args),
     /// Waits until every service is ready
     Wait(wait::Args),
+    /// Compares the contracts of services
+    Api(api::Args),
     /// Looks for what would keep the app from running on this machine
     Doctor(doctor::Args),
     /// Writes a completion script for a shell
@@ -120,6 +123,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Restart(args) => block_on(restart::run(args, file)),
         Command::Scale(args) => block_on(scale::run(args, file)),
         Command::Wait(args) => block_on(wait::run(args, file)),
+        Command::Api(args) => api::run(args),
         Command::Doctor(args) => block_on(doctor::run(args, file)),
         Command::Completions(args) => completions::run(args),
         Command::Proxy(args) => proxy::run(args),
@@ -160,6 +164,8 @@ mod tests {
             "wait --timeout 500ms --json",
             "check --json",
             "doctor --json",
+            "api diff a.yaml b.json",
+            "api diff a.proto b.proto --format github",
             "completions zsh",
             "proxy --socket /tmp/s --workers 2",
         ] {
@@ -176,6 +182,9 @@ mod tests {
             "scale orders many",
             "wait --timeout 10",
             "logs -n x",
+            "api",
+            "api diff a.yaml",
+            "api diff a b --format xml",
             "completions tcsh",
             "--color blue ps",
         ] {

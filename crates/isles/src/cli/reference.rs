@@ -14,11 +14,17 @@ fn page() -> String {
         "# The command line\n\n<!-- Made from the program itself: UPDATE_SNAPSHOTS=1 cargo test -p isles reference -->\n",
     );
     section(&mut out, &mut root, "isles");
-    for command in root.get_subcommands_mut().filter(|c| !c.is_hide_set()) {
-        let name = format!("isles {}", command.get_name());
-        section(&mut out, command, &name);
-    }
+    below(&mut out, &mut root, "isles");
     out
+}
+
+/// A section for every command below, and for those below them.
+fn below(out: &mut String, command: &mut Command, name: &str) {
+    for inner in command.get_subcommands_mut().filter(|c| !c.is_hide_set()) {
+        let name = format!("{name} {}", inner.get_name());
+        section(out, inner, &name);
+        below(out, inner, &name);
+    }
 }
 
 fn section(out: &mut String, command: &mut Command, name: &str) {

@@ -1,0 +1,85 @@
+//! `isles api`
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use contract::{Contract, Day, Options, Report};
+
+use super::failure::{Exit, Failure};
+use super::output;
+use super::show::api as show;
+use super::show::style::Symbols;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Compares two contracts and says what breaks consumers
+    Diff(Diff),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A contract is an OpenAPI 3.0 or 3.1 document (JSON or YAML), a .proto file, or a folder of .proto files.\n\
+    Exit codes: 0 nothing breaks; 2 a contract cannot be read; 3 something breaks, or cannot be decided.\n\
+    Every rule: docs/rules/README.md"
+)]
+struct Diff {
+    /// The contract that consumers know
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// The contract that is to take its place
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    /// How to show what was found
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For a comment in a review
+    Markdown,
+    /// Annotations of GitHub Actions
+    Github,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        Command::Diff(args) => diff(&args),
+    }
+}
+
+fn diff(args: &Diff) -> Result<(), Failure> {
+    let (old, new) = (load(&args.old)?, load(&args.new)?);
+    let options = Options { today: Day::parse(&jiff::Timestamp::now().to_string()) };
+    let report = contract::diff(&old, &new, &options).map_err(|fault| refused(&fault))?;
+    show(args.format, &report)?;
+    if report.verdict.is_acceptable() { Ok(()) } else { Err(Failure::Silent(Exit::Refused)) }
+}
+
+fn show(format: Format, report: &Report) -> Result<(), Failure> {
+    match format {
+        Format::Text => output::lines(&show::text(report, Symbols::of_locale())),
+        Format::Json => output::json(report),
+        Format::Markdown => output::lines(&show::markdown(report)),
+        Format::Github => output::lines(&show::github(report)),
+    }
+}
+
+fn load(path: &Path) -> Result<Contract, Failure> {
+    contract::load(path).map_err(|fault| refused(&fault))
+}
+
+fn refused(fault: &contract::Fault) -> Failure {
+    let what = super::show::text::tame(&fault.to_string());
+    Failure::usage(format!("{what} [{}]", fault.code)).help(fault.hint.clone())
+}
