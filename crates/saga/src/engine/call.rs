@@ -1,0 +1,211 @@
+//! Calls of services, and what their answers mean.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+
+use super::pool::{Fault, Pool, Reply};
+use super::{Callees, Shared, lock};
+use crate::advance::Answer;
+use crate::expr::as_text;
+use crate::plan::{Call, On, PathPart};
+use crate::state::State;
+
+/// How long a callee may ask to be left alone.
+const LONGEST_PAUSE: u64 = 300_000;
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const DEADLINE: HeaderName = HeaderName::from_static("x-isles-deadline");
+const TRACE: HeaderName = HeaderName::from_static("traceparent");
+/// The data plane's own answers carry this: they say nothing about the service.
+const OWN_ERROR: &str = "x-isles-error";
+
+/// Calls services, a bounded number at a time each.
+pub struct Caller {
+    limit: usize,
+    callees: watch::Receiver<Arc<Callees>>,
+    permits: Mutex<HashMap<String, Arc<Semaphore>>>,
+    pool: Pool,
+}
+
+/// A call that can be made.
+pub struct Prepared {
+    service: String,
+    request: Request<Full<Bytes>>,
+    timeout: Duration,
+    wants_body: bool,
+}
+
+impl Caller {
+    pub fn new(limit: usize, callees: watch::Receiver<Arc<Callees>>) -> Self {
+        Self { limit, callees, permits: Mutex::default(), pool: Pool::default() }
+    }
+
+    /// Fills a call in. The error is what is wrong with it, in place of an answer.
+    pub fn request(
+        &self,
+        call: &Call,
+        state: &State,
+        key: &str,
+        saga: &str,
+        trace: Option<&str>,
+        wants_body: bool,
+    ) -> Result<Prepared, Value> {
+        let wrong = |detail: String| json!({ "code": "bad_call", "detail": detail });
+        let mut path = String::new();
+        for part in &call.path {
+            match part {
+                PathPart::Text(text) => path.push_str(text),
+                PathPart::Param(name, value) => match as_text(&value.value(state)) {
+                    empty if empty.is_empty() => {
+                        return Err(wrong(format!("the path parameter {name} is empty")));
+                    }
+                    value => encode(&mut path, &value),
+                },
+            }
+        }
+        for (at, (name, value)) in call.query.iter().enumerate() {
+            path.push(if at == 0 { '?' } else { '&' });
+            encode(&mut path, name);
+            path.push('=');
+            encode(&mut path, &as_text(&value.value(state)));
+        }
+        let body = call.body.as_ref().map(|body| body.value(state).to_string());
+        let mut builder = Request::builder().method(call.method.as_str()).uri(path);
+        if body.is_some() {
+            builder = builder.header(CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in &call.headers {
+            builder = builder.header(name, as_text(&value.value(state)));
+        }
+        builder = builder
+            .header(HOST, &call.service)
+            .header(ACCEPT, "application/json, application/problem+json")
+            .header(KEY, key)
+            .header(DEADLINE, call.timeout)
+            .header(TRACE, child_trace(trace, saga));
+        let request = builder
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .map_err(|e| wrong(e.to_string()))?;
+        let timeout = Duration::from_millis(call.timeout.max(1));
+        Ok(Prepared { service: call.service.clone(), request, timeout, wants_body })
+    }
+
+    fn permits(&self, service: &str) -> Arc<Semaphore> {
+        let mut permits = lock(&self.permits);
+        match permits.get(service) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Arc::new(Semaphore::new(self.limit));
+                permits.insert(service.to_owned(), new.clone());
+                new
+            }
+        }
+    }
+
+    fn address(&self, service: &str) -> Option<SocketAddr> {
+        self.callees.borrow().get(service).copied()
+    }
+}
+
+impl Shared {
+    /// Makes a call, once there is room. `None` if the lease has run out since `term`: then nothing was sent.
+    pub async fn send(&self, call: Prepared, term: u64) -> Option<Answer> {
+        let permits = self.caller.permits(&call.service);
+        // It is never closed; if it were, no bound would be better than no call.
+        let _permit = permits.acquire().await;
+        if !self.holds_lease() {
+            // Until it is renewed nothing can be done.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return None;
+        }
+        if self.term() != term {
+            return None;
+        }
+        Some(self.send_now(call).await)
+    }
+
+    async fn send_now(&self, call: Prepared) -> Answer {
+        let Some(address) = self.caller.address(&call.service) else {
+            let error = format!("{} has no address", call.service);
+            return Answer::Open { on: Some(On::Connect), error, pause: None };
+        };
+        match tokio::time::timeout(
+            call.timeout,
+            self.caller.pool.send(address, call.request, call.wants_body),
+        )
+        .await
+        {
+            Ok(Ok(reply)) => meaning(reply),
+            Ok(Err(Fault::Connect(error))) => Answer::Open { on: Some(On::Connect), error, pause: None },
+            Ok(Err(Fault::Broken(error))) => Answer::Open { on: Some(On::Timeout), error, pause: None },
+            Err(_) => {
+                let error = format!("no answer within {} ms", call.timeout.as_millis());
+                Answer::Open { on: Some(On::Timeout), error, pause: None }
+            }
+        }
+    }
+}
+
+/// 2xx: done. A 4xx other than 408, 425 and 429: refused, unless it is a 409 that asks to come again (a request with this key is
+/// still being worked on), or the data plane's own. Everything else: nobody knows.
+fn meaning(reply: Reply) -> Answer {
+    let status = reply.status;
+    if status.is_success() {
+        return Answer::Done(reply.body);
+    }
+    let own = reply.headers.contains_key(OWN_ERROR);
+    let pause = retry_after(&reply.headers);
+    let mut error = format!("status {}", status.as_u16());
+    if !reply.body.is_null() {
+        let text: String = reply.body.to_string().chars().take(300).collect();
+        // Writing into a text does not fail.
+        let _ = write!(error, ": {text}");
+    }
+    let open = |on| Answer::Open { on, error, pause };
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            open(Some(On::Status(status.as_u16())))
+        }
+        _ if own && status.is_client_error() => open(Some(On::Connect)),
+        StatusCode::CONFLICT if pause.is_some() => open(None),
+        _ if status.is_client_error() => Answer::Refused { status: Some(status.as_u16()), body: reply.body },
+        _ => open(Some(On::Status(status.as_u16()))),
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(seconds.saturating_mul(1_000).min(LONGEST_PAUSE))
+}
+
+/// Percent-encodes everything but the unreserved characters (RFC 3986, section 2.3).
+fn encode(into: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            // Writing into a text does not fail.
+            let _ = write!(into, "%{byte:02X}");
+        }
+    }
+}
+
+/// A span of its own in the caller's trace, or in one that is named after the saga.
+fn child_trace(trace: Option<&str>, saga: &str) -> HeaderValue {
+    let span = fastrand::u64(1..);
+    let (id, flags) = match trace.map(|t| (t.get(3..35), t.get(53..55))) {
+        Some((Some(id), Some(flags))) => (id.to_owned(), flags),
+        _ => (saga.replace('-', ""), "00"),
+    };
+    // A trace that came in a header field fits into one; hexadecimal digits do anyway.
+    HeaderValue::from_str(&format!("00-{id}-{span:016x}-{flags}")).unwrap_or(HeaderValue::from_static("00"))
+}
