@@ -1,7 +1,7 @@
 //! Two schemas: each group of keywords has a file of its own.
 
 use super::spot::Spot;
-use super::{Comparer, MAX_STEPS, Say};
+use super::{Comparer, MAX_CHANGES, MAX_STEPS, Say};
 use crate::rules::{Facet, Side, facet};
 use crate::schema::{Rest, Schema, SchemaId};
 
@@ -20,6 +20,10 @@ pub(super) struct Both<'s> {
 impl<'a> Comparer<'a> {
     /// Compares two schemas and all that they name.
     pub(super) fn schema(&mut self, old: SchemaId, new: SchemaId, spot: &Spot) {
+        // What would not be listed any more is not looked for.
+        if self.changes.len() > MAX_CHANGES {
+            return;
+        }
         if self.pair.same(old, new) || !self.visited.insert((old, new, spot.side)) {
             return;
         }
