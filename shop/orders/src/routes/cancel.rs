@@ -4,6 +4,7 @@ use axum::extract::State;
 use http::StatusCode;
 use service_kit::auth::Customer;
 use service_kit::clock::new_id;
+use service_kit::etag::IfMatch;
 use service_kit::extract::Path;
 use service_kit::idempotency::{Begun, Idempotency, Reply};
 use service_kit::problem::Problem;
@@ -26,23 +27,27 @@ pub async fn cancel(
     customer: Customer,
     Path(order_id): Path<String>,
     key: Idempotency,
+    if_match: IfMatch,
 ) -> Result<Reply, Problem> {
     let claim = match key.begin(&service.db, &customer.id, &()).await? {
         Begun::Replay(reply) => return Ok(reply),
         Begun::Claimed(claim) => claim,
     };
-    let outcome = cancel_order(&service, &customer, &order_id, claim.taken_over()).await;
+    let outcome = async {
+        let order = visible(&service, &customer, &order_id).await?;
+        // One who takes over finds what the request before it did: its own doing breaks no condition.
+        if !claim.taken_over() {
+            if_match.check(order.version)?;
+        }
+        cancel_order(&service, order, claim.taken_over()).await
+    };
+    let outcome = outcome.await;
     claim.finish_alone(outcome).await
 }
 
 /// `again`: a request with this key died on the way, so what it did is no conflict.
-async fn cancel_order(
-    service: &Service,
-    customer: &Customer,
-    order_id: &str,
-    again: bool,
-) -> Result<Reply, Problem> {
-    let order = visible(service, customer, order_id).await?;
+async fn cancel_order(service: &Service, order: Order, again: bool) -> Result<Reply, Problem> {
+    let order_id = order.id.as_str();
     let lease = match order.status {
         Status::Confirmed => Some(cancel_confirmed(service, &order).await?),
         Status::Pending | Status::StockReserved | Status::PaymentAuthorized => {

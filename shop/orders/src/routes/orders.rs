@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use service_kit::auth::{Admin, Customer};
-use service_kit::etag::Tagged;
+use service_kit::etag::{IfMatch, Tagged};
 use service_kit::extract::{Path, Query};
 use service_kit::idempotency::{Idempotency, Once, Reply};
 use service_kit::page::{Limit, Page, PageRequest};
@@ -70,8 +70,9 @@ pub async fn ship(
     admin: Admin,
     path: Path<String>,
     key: Idempotency,
+    if_match: IfMatch,
 ) -> Result<Reply, Problem> {
-    advance(state, admin, path, key, Status::Shipped).await
+    advance(state, admin, path, (key, if_match), Status::Shipped).await
 }
 
 /// Marks a shipped order as delivered.
@@ -80,15 +81,16 @@ pub async fn deliver(
     admin: Admin,
     path: Path<String>,
     key: Idempotency,
+    if_match: IfMatch,
 ) -> Result<Reply, Problem> {
-    advance(state, admin, path, key, Status::Delivered).await
+    advance(state, admin, path, (key, if_match), Status::Delivered).await
 }
 
 async fn advance(
     State(service): State<Service>,
     Admin(admin): Admin,
     Path(order_id): Path<String>,
-    key: Idempotency,
+    (key, if_match): (Idempotency, IfMatch),
     next: Status,
 ) -> Result<Reply, Problem> {
     let mut first = match key.once(&service.db, &admin.id, &next.as_str()).await? {
@@ -97,8 +99,10 @@ async fn advance(
     };
     let tx = first.tx();
     let outcome = async {
-        orders::become_status(tx, &order_id, next).await?;
         let gone = || Problem::not_found("There is no such order.");
+        let before = orders::find(&mut **tx, &order_id).await?.ok_or_else(gone)?;
+        if_match.check(before.version)?;
+        orders::become_status(tx, &order_id, next).await?;
         let order = orders::find(&mut **tx, &order_id).await?.ok_or_else(gone)?;
         let lines = orders::lines(&mut **tx, &order_id).await?;
         Reply::ok(&OrderView::new(order, &lines))

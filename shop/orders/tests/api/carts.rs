@@ -159,3 +159,18 @@ async fn without_the_catalog_a_cart_shows_its_last_known_prices() {
     shop.world.heal();
     assert_eq!(shop.checkout(&ann, &cart, "pm_card_visa", "k").await.status, 201);
 }
+
+#[tokio::test]
+async fn the_id_of_a_guests_cart_is_in_no_log() {
+    let shop = Shop::open_with(&[("RUST_LOG", "debug")]).await;
+    let guest = shop.guest();
+    let cart = shop.cart(&guest, &[("A", 1)]).await;
+    shop.get(&guest, &format!("/api/orders/carts/{cart}")).await;
+    shop.get(&guest, &format!("/api/orders/cart/{cart}")).await;
+    let logged = |what: &str| shop.log().contains(what);
+    shop.until("all four requests are logged", |_| {
+        logged("/api/orders/carts/{cart_id}/lines/{sku}") && logged("\"status\":404")
+    })
+    .await;
+    assert!(!logged(&cart), "{}", shop.log());
+}

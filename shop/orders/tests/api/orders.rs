@@ -91,6 +91,42 @@ async fn a_cancelled_order_is_refunded_and_its_units_return() {
 }
 
 #[tokio::test]
+async fn if_match_guards_what_is_done_with_an_order() {
+    let shop = Shop::open().await;
+    let (ann, boss) = (shop.customer("ann"), shop.admin());
+    let seen = async |order: &str| {
+        let reply = shop.get(&ann, &format!("/api/orders/{order}")).await;
+        reply.headers["etag"].to_str().unwrap().to_owned()
+    };
+    let act = async |person: &Person, order: &str, action: &str, key: &str, tag: &str| {
+        let headers = [("idempotency-key", key), ("if-match", tag)];
+        let path = format!("/api/orders/{order}/{action}");
+        let reply = shop.send(person, reqwest::Method::POST, &path, &headers, Some(json!({}))).await;
+        (reply.status, reply.body["status"].as_str().map(str::to_owned))
+    };
+    let order = bought(&shop, &ann, "k1").await;
+    let confirmed = seen(&order).await;
+    for (action, before, after) in [("ship", "confirmed", "shipped"), ("deliver", "shipped", "delivered")] {
+        let tag = seen(&order).await;
+        assert_eq!(act(&boss, &order, action, action, "\"v0\"").await.0, 412);
+        assert_eq!(shop.get(&ann, &format!("/api/orders/{order}")).await.body["status"], before);
+        // The refusal did not use up the key; and what was done once is answered again, whatever the order is by now.
+        for _ in 0..2 {
+            assert_eq!(act(&boss, &order, action, action, &tag).await, (200, Some(after.to_owned())));
+        }
+    }
+    assert_eq!(act(&ann, &order, "cancel", "c1", &confirmed).await.0, 412);
+    assert_eq!(act(&ann, &order, "cancel", "c2", "*").await.0, 409, "the condition holds, the rule does not");
+
+    let order = bought(&shop, &ann, "k2").await;
+    let tag = seen(&order).await;
+    assert_eq!(act(&ann, &order, "cancel", "c", "\"v0\"").await.0, 412);
+    for _ in 0..2 {
+        assert_eq!(act(&ann, &order, "cancel", "c", &tag).await, (200, Some("refunded".to_owned())));
+    }
+}
+
+#[tokio::test]
 async fn a_refund_that_must_wait_is_accepted_and_done_later() {
     let shop = Shop::open_with(&[("CHECKOUT_BUDGET_MS", "200")]).await;
     let (ann, boss) = (shop.customer("ann"), shop.admin());

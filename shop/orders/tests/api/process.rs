@@ -1,6 +1,7 @@
 //! The service as a process, and people who use it.
 
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -26,7 +27,11 @@ pub struct Shop {
     database: String,
     settings: Vec<(&'static str, String)>,
     http: reqwest::Client,
+    log: Log,
 }
+
+/// What the processes have logged so far.
+type Log = Arc<Mutex<String>>;
 
 /// An answer.
 #[derive(Debug)]
@@ -73,8 +78,14 @@ impl Shop {
                 .to_vec();
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let database = database(&home).await;
-        let (process, base) = start(&world, &home, &database, &all).await;
-        Self { world, base, process, home, database, settings: all, http: reqwest::Client::new() }
+        let log = Log::default();
+        let (process, base) = start(&world, &home, &database, &all, &log).await;
+        Self { world, base, process, home, database, settings: all, http: reqwest::Client::new(), log }
+    }
+
+    /// What has been logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Kills the process as a crash would.
@@ -84,12 +95,13 @@ impl Shop {
 
     /// Starts the process again on the same database.
     pub async fn restart(&mut self) {
-        (self.process, self.base) = start(&self.world, &self.home, &self.database, &self.settings).await;
+        (self.process, self.base) =
+            start(&self.world, &self.home, &self.database, &self.settings, &self.log).await;
     }
 
     /// Starts a second replica on the same database.
     pub async fn replica(&self) -> (Child, String) {
-        start(&self.world, &self.home, &self.database, &self.settings).await
+        start(&self.world, &self.home, &self.database, &self.settings, &self.log).await
     }
 
     /// A guest.
@@ -229,6 +241,7 @@ async fn start(
     home: &TempDir,
     database: &str,
     settings: &[(&'static str, String)],
+    log: &Log,
 ) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop-orders"));
     command.env_clear().env("PORT", "0").env("DATABASE_URL", database).env("ISLES_DATA", home.path());
@@ -249,6 +262,11 @@ async fn start(
     };
     let base = tokio::time::timeout(PATIENCE, listening).await.expect("the service listens in time");
     // Its output must be read on, or it would block on a full pipe.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let log = log.clone();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            log.lock().unwrap().push_str(&(line + "\n"));
+        }
+    });
     (process, base)
 }

@@ -133,7 +133,7 @@ impl Problem {
     pub fn is_final(&self) -> bool {
         let status = self.0.status;
         status.is_client_error()
-            && !matches!(status.as_u16(), 401 | 403 | 408 | 425 | 429)
+            && !matches!(status.as_u16(), 401 | 403 | 408 | 412 | 425 | 428 | 429)
             && self.0.code != "request_in_flight"
     }
 
@@ -239,6 +239,7 @@ mod tests {
         assert!(Problem::state_conflict("x", "y").is_final());
         assert!(Problem::not_found("x").is_final());
         assert!(!Problem::request_in_flight(1).is_final());
+        assert!(!Problem::precondition_failed().is_final(), "another version may meet it");
         assert!(!Problem::unavailable("payments").is_final());
         assert!(!Problem::rate_limited(3).is_final());
     }
