@@ -36,11 +36,14 @@ pub async fn clean_up(paths: &Paths) -> Result<usize, CleanUpError> {
     Ok(count)
 }
 
-/// Ends the marked processes of an app but for those in the process groups to `spare`: first asked, and killed after `grace`.
+/// Ends the marked processes of an app but for those in the process groups to `spare` and what descends from their
+/// leaders: first asked, and killed after `grace`.
 pub async fn end_marked(paths: &Paths, spare: &BTreeSet<u32>, grace: Duration) -> usize {
     let stop = StopPolicy { signal: StopSignal::Term, grace };
-    let marked: Vec<ProcessId> =
-        process::marked(paths.state()).into_iter().filter(|p| !spare.contains(&group(p))).collect();
+    let marked: Vec<ProcessId> = process::marked(paths.state())
+        .into_iter()
+        .filter(|p| !spare.contains(&group(p)) && !process::descends(p, spare))
+        .collect();
     futures_util::future::join_all(marked.iter().map(|p| process::terminate(*p, stop))).await;
     marked.len()
 }

@@ -10,6 +10,7 @@ use model::ProcessId;
 /// The few fields of `/proc/<pid>/stat` that matter here.
 struct Stat {
     process: ProcessId,
+    parent: u32,
     group: u32,
     dead: bool,
 }
@@ -24,10 +25,11 @@ impl Stat {
         let (_, after_command) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = after_command.split_ascii_whitespace().collect();
         let state = *fields.first()?;
+        let parent = fields.get(1)?.parse().ok()?;
         let group = fields.get(2)?.parse().ok()?;
         let start_time = fields.get(19)?.parse().ok()?;
         let dead = matches!(state, "Z" | "X" | "x");
-        Some(Self { process: ProcessId { pid, start_time }, group, dead })
+        Some(Self { process: ProcessId { pid, start_time }, parent, group, dead })
     }
 }
 
@@ -38,6 +40,11 @@ pub(super) fn identify(pid: u32) -> Option<ProcessId> {
 /// Also tells of a zombie: a child that ended before anybody looked has still been a process.
 pub(crate) fn identify_even_dead(pid: u32) -> Option<ProcessId> {
     Stat::read(pid).map(|stat| stat.process)
+}
+
+/// The process that started it, or that took it over.
+pub(super) fn parent(pid: u32) -> Option<u32> {
+    Stat::read(pid).map(|stat| stat.parent)
 }
 
 /// True while a process of the group is left that is not a zombie.
@@ -106,7 +113,7 @@ mod tests {
     fn a_command_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let line = "7 (a) Z (b) c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2 3";
         let stat = Stat::parse(7, line).unwrap();
-        assert_eq!((stat.process.start_time, stat.group, stat.dead), (987_654, 42, false));
+        assert_eq!((stat.process.start_time, stat.parent, stat.group, stat.dead), (987_654, 1, 42, false));
         assert!(Stat::parse(7, &line.replace(") S ", ") Z ")).unwrap().dead);
         for torn in ["", "7", "7 (x) S 1", "7 (x S 1 2 3"] {
             assert!(Stat::parse(7, torn).is_none(), "{torn:?}");

@@ -11,6 +11,7 @@ use linux as os;
 #[cfg(not(target_os = "linux"))]
 use other as os;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use model::{ProcessId, StopPolicy};
@@ -19,6 +20,9 @@ pub use crate::launch::without_secrets;
 pub(crate) use group::KillOnDrop;
 pub(crate) use life::{End, Leader, live};
 pub(crate) use os::identify_even_dead;
+
+/// How far ancestors are followed: a loop that a reused pid could make must end.
+const DEEPEST: usize = 256;
 
 /// True when exactly this process, not a later one with the same pid, runs. A zombie does not.
 pub fn alive(p: &ProcessId) -> bool {
@@ -59,6 +63,13 @@ pub(crate) async fn sweep(leader: ProcessId) {
 /// Empty on systems without `/proc`.
 pub fn marked(state: &Path) -> Vec<ProcessId> {
     os::marked(state)
+}
+
+/// Whether one of `ancestors` started this process, directly or through others that live. Never where there is no `/proc`.
+pub fn descends(p: &ProcessId, ancestors: &BTreeSet<u32>) -> bool {
+    std::iter::successors(os::parent(p.pid), |pid| os::parent(*pid))
+        .take(DEEPEST)
+        .any(|pid| ancestors.contains(&pid))
 }
 
 /// Bytes of memory that the process has resident: its proportional share where the kernel tells it, else all its pages.

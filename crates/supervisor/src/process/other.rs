@@ -22,6 +22,11 @@ pub(super) fn group_is_marked(_group: u32) -> bool {
     false
 }
 
+/// Not known.
+pub(super) fn parent(_pid: u32) -> Option<u32> {
+    None
+}
+
 pub(super) fn marked(_state: &Path) -> Vec<ProcessId> {
     Vec::new()
 }
