@@ -32,9 +32,46 @@ pub struct AppStatus {
     pub version: String,
     /// Every service of the manifest, by name.
     pub services: Vec<ServiceStatus>,
+    /// Every system outside that the manifest names.
+    #[serde(default)]
+    pub externals: Vec<ExternalStatus>,
     /// The version of the routing table that the data plane serves now.
     #[serde(default)]
     pub route_version: u64,
+}
+
+/// A system outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExternalStatus {
+    /// Its name.
+    pub name: String,
+    /// Where the manifest says that it is.
+    pub url: String,
+    /// How it is.
+    pub state: ExternalState,
+    /// Why it is so, for a person.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// The addresses that it was found at.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+/// How a system outside is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExternalState {
+    /// It is being looked for.
+    Resolving,
+    /// It can be called.
+    Ready,
+    /// It fails, and some callers do not ask it for a while.
+    CircuitOpen,
+    /// It was not found, or its settings are unusable.
+    Unresolved,
+    /// Something this reader does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How an app is.

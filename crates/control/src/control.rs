@@ -277,7 +277,7 @@ fn edge_addresses(
     let fixed: BTreeSet<SocketAddr> = desired.edges().filter_map(|e| e.call.listen).chain(gateway).collect();
     let mut taken: BTreeSet<SocketAddr> = known.values().chain(&fixed).copied().collect();
     let mut edges = BTreeMap::new();
-    for edge in desired.edges().filter(|e| desired.services.contains_key(&e.call.callee)) {
+    for edge in desired.edges() {
         let key = (edge.caller.name.clone(), edge.call.callee.clone());
         let address = match (edge.call.listen, known.get(&key)) {
             (Some(fixed), _) => fixed,
@@ -286,6 +286,12 @@ fn edge_addresses(
         };
         taken.insert(address);
         edges.insert(key, address);
+    }
+    // What is no longer declared stays for the processes that were told its address; `data_plane` lets it go after them.
+    for (key, address) in known {
+        if desired.services.contains_key(&key.0) && !fixed.contains(address) {
+            edges.entry(key.clone()).or_insert(*address);
+        }
     }
     Ok(edges)
 }
@@ -476,5 +482,15 @@ mod tests {
 
         let again = edge_addresses(&desired, &edges).unwrap();
         assert_eq!(again, edges, "what an edge has, it keeps");
+    }
+
+    #[test]
+    fn an_edge_outlives_its_declaration_but_not_its_caller() {
+        let both = desired([service("web", &["api"]), service("jobs", &["api"]), service("api", &[])]);
+        let known = edge_addresses(&both, &BTreeMap::new()).unwrap();
+        let less = desired([service("web", &[]), service("api", &[])]);
+        let kept = edge_addresses(&less, &known).unwrap();
+        let key = ("web".parse().unwrap(), "api".parse().unwrap());
+        assert_eq!(kept, [(key.clone(), known[&key])].into());
     }
 }

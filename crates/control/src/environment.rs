@@ -109,11 +109,8 @@ impl Setting<'_> {
         })
     }
 
-    /// A part of the address of an edge. What is outside is called at its own address.
+    /// A part of the address of an edge.
     fn call(&self, callee: &ServiceName, part: CallPart) -> Result<String, Unset> {
-        if let Some(external) = self.desired.externals.get(callee) {
-            return Ok(external_part(&external.url, part));
-        }
         let key = (self.service.name.clone(), callee.clone());
         let address = self.edges.get(&key).ok_or_else(|| Unset::Call(callee.clone()))?;
         let protocol = self.desired.services.get(callee).map_or(Protocol::Http, |s| s.protocol);
@@ -123,23 +120,6 @@ impl Setting<'_> {
             CallPart::Port => address.port().to_string(),
             CallPart::Addr => address.to_string(),
         })
-    }
-}
-
-fn external_part(url: &str, part: CallPart) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let default = if scheme == "https" { "443" } else { "80" };
-    // An IPv6 address has colons of its own, inside brackets.
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (authority, default),
-    };
-    match part {
-        CallPart::Url => url.to_owned(),
-        CallPart::Host => host.to_owned(),
-        CallPart::Port => port.to_owned(),
-        CallPart::Addr => format!("{host}:{port}"),
     }
 }
 
@@ -228,21 +208,6 @@ mod tests {
             let template = Template(vec![Segment::Variable(url)]);
             assert_eq!(setting.fill(&template), Err(Unset::Call("mail".parse().unwrap())));
         });
-    }
-
-    #[test]
-    fn an_external_is_called_at_its_own_address() {
-        for (url, host, port) in [
-            ("https://api.stripe.com", "api.stripe.com", "443"),
-            ("http://mail.example/v1?x", "mail.example", "80"),
-            ("http://[::1]:8025/v1", "[::1]", "8025"),
-            ("https://[2001:db8::1]", "[2001:db8::1]", "443"),
-        ] {
-            assert_eq!(external_part(url, CallPart::Url), url);
-            assert_eq!(external_part(url, CallPart::Host), host);
-            assert_eq!(external_part(url, CallPart::Port), port);
-            assert_eq!(external_part(url, CallPart::Addr), format!("{host}:{port}"));
-        }
     }
 
     #[test]

@@ -35,4 +35,4 @@ pub use lock::{Lock, LockError};
 pub use paths::Paths;
 pub use status::{Health, ServiceStatus, Status};
 pub use store::StoreError;
-pub use world::{DataPlane, Mode, Preparation};
+pub use world::{DataPlane, Mode, Outside, Preparation};

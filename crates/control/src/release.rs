@@ -26,10 +26,11 @@ pub struct ReleaseError {
 /// settings do not make a new release. Reads every file: call it where blocking is allowed.
 pub fn identify(service: &ServiceSpec, desired: &DesiredState) -> Result<ReleaseId, ReleaseError> {
     let mut hash = Sha256::new();
-    // A process is told the addresses of its callees, and these depend on more than its own settings.
+    // A process is told the addresses of its callees, whose scheme depends on more than its own settings. Where a system
+    // outside is, only the data plane knows.
     let callees = service.calls.iter().map(|call| {
-        let external = desired.externals.get(&call.callee).map(|e| e.url.as_str());
-        (call.callee.as_str(), external, desired.services.get(&call.callee).map(|s| s.protocol))
+        let outside: Option<&str> = None;
+        (call.callee.as_str(), outside, desired.services.get(&call.callee).map(|s| s.protocol))
     });
     let settings = serde_json::json!({
         "command": service.command, "env": service.env, "calls": service.calls, "protocol": service.protocol,

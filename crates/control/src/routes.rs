@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::{
-    DesiredState, Endpoint, Listener, ListenerKind, ObservedState, Phase, Route, RouteTable, ServiceSpec,
-    Timeouts, Upstream,
+    DesiredState, Endpoint, External, Listener, ListenerKind, ObservedState, Outside, Phase, ProcessId,
+    Protocol, Route, RouteTable, ServiceName, ServiceSpec, Timeouts, Upstream,
 };
 
 use crate::store::EdgeKey;
 
 /// A connection on loopback is made in microseconds or not at all; this leaves room for a machine under load.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// To a system outside a lost packet costs one second at first, and there is a TLS handshake.
+const OUTSIDE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole table but for its version, which is the publisher's.
 ///
@@ -35,8 +37,23 @@ pub fn table(
         app: desired.name.clone(),
         version: 0,
         listeners: gateway.into_iter().chain(edges).collect(),
-        upstreams: desired.services.values().map(|s| (s.name.clone(), upstream(s, observed))).collect(),
+        upstreams: desired
+            .services
+            .values()
+            .map(|s| (s.name.clone(), upstream(s, observed)))
+            .chain(desired.externals.values().map(|e| (e.name.clone(), outside(e))))
+            .collect(),
+        verify_callers: desired.verify_callers,
+        processes: processes(observed),
     }
+}
+
+fn processes(observed: &ObservedState) -> BTreeMap<ServiceName, Vec<ProcessId>> {
+    let mut processes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (id, state) in &observed.replicas {
+        processes.entry(id.service.clone()).or_default().extend(state.process);
+    }
+    processes
 }
 
 fn route(route: &model::GatewayRoute) -> Route {
@@ -64,6 +81,19 @@ fn upstream(service: &ServiceSpec, observed: &ObservedState) -> Upstream {
         },
         retries: service.limits.retries,
         in_flight: service.limits.in_flight,
+        outside: None,
+    }
+}
+
+fn outside(external: &External) -> Upstream {
+    let limits = &external.limits;
+    Upstream {
+        protocol: Protocol::Http,
+        endpoints: vec![],
+        timeouts: Timeouts { connect: OUTSIDE_CONNECT_TIMEOUT.min(limits.timeout), request: limits.timeout },
+        retries: limits.retries,
+        in_flight: limits.in_flight,
+        outside: Some(Outside { url: external.url.clone(), ca: external.ca.clone(), trace: external.trace }),
     }
 }
 

@@ -49,6 +49,7 @@ pub fn desired<const N: usize>(services: [ServiceSpec; N]) -> DesiredState {
         gateway: Some(Gateway { listen: ([127, 0, 0, 1], 8080).into(), tls: None, routes: vec![route] }),
         services: services.into_iter().map(|s| (s.name.clone(), s)).collect(),
         externals: Default::default(),
+        verify_callers: true,
         console: Console { listen: ([127, 0, 0, 1], 9400).into() },
         saga_files: vec![],
         subscriptions: vec![],

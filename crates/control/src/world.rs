@@ -127,8 +127,21 @@ pub struct DataPlane {
     pub in_flight: BTreeMap<ReplicaId, u64>,
     /// Addresses it could not listen on, each with the reason.
     pub failed: BTreeMap<SocketAddr, String>,
+    /// How systems outside are found.
+    pub outside: BTreeMap<ServiceName, Outside>,
+    /// Edges whose circuit is not closed.
+    pub open_circuits: BTreeSet<EdgeKey>,
     /// Why there is no data plane, when there is none.
     pub error: Option<String>,
+}
+
+/// How a system outside is found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outside {
+    /// Its addresses as they were found last.
+    pub addresses: Vec<SocketAddr>,
+    /// Why it cannot be called, or why what is known may be out of date.
+    pub trouble: Option<String>,
 }
 
 /// Whether the app is to run.

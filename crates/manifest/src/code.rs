@@ -62,6 +62,8 @@ codes! {
     UNSET_VARIABLE = "manifest-unset-variable";
     /// `${secret.X}` where X is not there.
     UNSET_SECRET = "manifest-unset-secret";
+    /// `${secret.X}` on a command line.
+    SECRET_IN_COMMAND = "manifest-secret-in-command";
     /// A variable that Isles sets itself.
     RESERVED_ENV = "manifest-reserved-env";
     /// A variable that Isles sets for a callee.

@@ -143,6 +143,7 @@ fn read<'a>(tree: &'a DeTable<'a>, sink: &'a Sink<'a>) -> Option<DesiredState> {
     let gateway = root.section("gateway").map(|table| gateway::gateway(table, &names, &listeners));
     let services = services(&root, &names, &listeners);
     let externals = externals(&root);
+    let verify_callers = root.boolean("verify_callers");
     let console = outside::console(&root, &listeners);
     let saga_files = outside::saga_files(&root);
     let subscriptions = outside::subscriptions(&root, &names);
@@ -157,6 +158,7 @@ fn read<'a>(tree: &'a DeTable<'a>, sink: &'a Sink<'a>) -> Option<DesiredState> {
         },
         services,
         externals,
+        verify_callers,
         console: console?,
         saga_files,
         subscriptions,

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use model::{Console, EventSubscription, External, ServiceName};
+use model::{Console, EventSubscription, External, ExternalLimits, ExternalUrl, ServiceName};
 
 use crate::code;
 use crate::fault::Fault;
-use crate::keys::CONSOLE;
+use crate::keys::{CONSOLE, EXTERNAL_LIMITS};
 use crate::listeners::Listeners;
 use crate::names::Names;
 use crate::paths;
@@ -16,53 +16,86 @@ use crate::value::Value;
 
 pub(crate) fn external(name: ServiceName, table: Section<'_>) -> Option<External> {
     let url = table.get("url").map(|v| url(&v));
+    let ca = table.get("ca").and_then(|v| Some((paths::file(&v, &table.sink.root, "the manifest")?, v)));
+    let trace = table.boolean("trace");
+    let limits = limits(&table);
     table.done();
-    Some(External { name, url: url??.to_owned() })
+    let url = url??;
+    if let Some((_, value)) = ca.as_ref().filter(|_| !url.tls) {
+        let message = "`ca` is for `https://` only".to_owned();
+        value
+            .sink
+            .push(value.fault(code::CONFLICT, message).hint("write `https://` in `url`, or leave it out"));
+    }
+    Some(External { name, url, ca: ca.map(|(path, _)| path), trace, limits })
 }
 
-fn url<'a>(value: &Value<'a>) -> Option<&'a str> {
+fn limits(external: &Section<'_>) -> ExternalLimits {
+    let table = external.section("limits").unwrap_or_else(|| Section::empty(external.sink, &EXTERNAL_LIMITS));
+    let limits = ExternalLimits {
+        timeout: table.duration("timeout"),
+        retries: table.integer("retries"),
+        in_flight: table.integer("in_flight"),
+    };
+    table.done();
+    limits
+}
+
+fn url(value: &Value<'_>) -> Option<ExternalUrl> {
     let text = value.some_text()?;
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let (tls, rest) = match text.strip_prefix("https://") {
+        Some(rest) => (true, Some(rest)),
+        None => (false, text.strip_prefix("http://")),
+    };
     let hint = match rest {
-        None if text.contains("://") => "only `http://` and `https://` can be called".to_owned(),
-        None => format!("write the scheme too: `\"https://{text}\"`"),
-        Some(rest) => match url_fault(rest) {
-            None => return Some(text),
-            Some(hint) => hint.to_owned(),
+        None if text.contains("://") => "only `http://` and `https://` can be called",
+        None => {
+            let hint = format!("write the scheme too: `\"https://{text}\"`");
+            value.bad(format!("`{text}` is not a URL that Isles can call"), Some(hint));
+            return None;
+        }
+        Some(rest) => match url_parts(tls, rest) {
+            Ok(url) => return Some(url),
+            Err(hint) => hint,
         },
     };
-    value.bad(format!("`{text}` is not a URL that Isles can call"), Some(hint));
+    value.bad(format!("`{text}` is not a URL that Isles can call"), Some(hint.to_owned()));
     None
 }
 
-/// What is wrong with a URL after its scheme, as a hint.
-fn url_fault(rest: &str) -> Option<&'static str> {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+/// A URL after its scheme; or what is wrong with it, as a hint.
+fn url_parts(tls: bool, rest: &str) -> Result<ExternalUrl, &'static str> {
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if authority.contains('@') {
-        return Some("no user or password in it: whoever calls sends them, from a `${secret.NAME}`");
+        return Err("no user or password in it: whoever calls sends them, from a `${secret.NAME}`");
     }
-    if rest.contains(['?', '#']) {
-        return Some("leave out what follows `?` or `#`");
+    // A lone `?` at the end says nothing, and is how some documentations write where an address ends.
+    let path = path.strip_suffix('?').unwrap_or(path);
+    if path.contains(['?', '#']) {
+        return Err("leave out what follows `?` or `#`");
     }
-    if rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '$' || c == '{' || c == '"') {
-        return Some("nothing is filled in here, and spaces are not allowed");
+    if rest.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '$' | '{' | '"')) {
+        return Err("nothing is filled in here, and spaces are not allowed");
     }
-    let host = match authority.rsplit_once(':') {
+    if !path.bytes().all(|b| b.is_ascii_graphic()) || path.split('/').any(|s| matches!(s, "." | "..")) {
+        return Err("write the path as it is sent: ASCII, other characters as `%XX`, without `.` and `..`");
+    }
+    let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => match port.parse::<u16>() {
-            Ok(1..) => host,
-            _ => return Some("a port is a number from 1 to 65535"),
+            Ok(port @ 1..) => (host, port),
+            _ => return Err("a port is a number from 1 to 65535"),
         },
-        _ => authority,
+        _ => (authority, if tls { 443 } else { 80 }),
     };
-    let v6 = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    let good = match v6 {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+    let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|address| address.to_string()),
         None => {
-            !host.is_empty()
-                && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+            (!host.is_empty() && host.bytes().all(good)).then(|| host.to_ascii_lowercase())
         }
     };
-    (!good).then_some("a host name or an IP address follows `://`")
+    let host = host.ok_or("a host name or an IP address follows `://`")?;
+    Ok(ExternalUrl { tls, host, port, base: path.trim_end_matches('/').to_owned() })
 }
 
 pub(crate) fn console(root: &Section<'_>, listeners: &Listeners<'_>) -> Option<Console> {

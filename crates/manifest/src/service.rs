@@ -47,8 +47,9 @@ impl<'a> Surroundings<'_, 'a> {
         };
         let calls = self.calls(&name, &table);
         let declared: BTreeSet<&str> = calls.iter().map(|(call, _)| call.callee.as_str()).collect();
-        let scope = Scope { sink: self.sink, calls: &declared };
-        let run = |key| table.get(key).map(|v| command::command(v, &dir, &scope));
+        let scope = Scope { sink: self.sink, calls: &declared, in_command: false };
+        let words = Scope { in_command: true, ..scope };
+        let run = |key| table.get(key).map(|v| command::command(v, &dir, &words));
         let files = |key| table.get(key).map(|v| paths::paths(v, &dir));
         let spec = ServiceSpec {
             build: table.get("build").map(|v| command::build(v, &dir)),

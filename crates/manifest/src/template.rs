@@ -20,6 +20,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) sink: &'a Sink<'a>,
     /// The names in the service's `calls`.
     pub(crate) calls: &'a BTreeSet<&'a str>,
+    /// It becomes a part of a command line, which everybody on the machine can read.
+    pub(crate) in_command: bool,
 }
 
 impl Scope<'_> {
@@ -109,6 +111,14 @@ impl Scope<'_> {
             let message = format!("`{name}` is not the name of a secret");
             let hint = "letters, digits, `_` and `-`: `${secret.NAME}`";
             return Err(fault(code::BAD_TEMPLATE, message).hint(hint).into());
+        }
+        if self.in_command {
+            let message =
+                format!("the secret `{name}` would be in the list of processes, for everybody to read");
+            let hint = format!(
+                "put it into the service's `env` (`SOME_NAME = \"${{secret.{name}}}\"`) and let the program read it there"
+            );
+            return Err(fault(code::SECRET_IN_COMMAND, message).hint(hint).into());
         }
         if (self.sink.context.secrets)(name).is_none() {
             return Err(fault(code::UNSET_SECRET, format!("there is no secret `{name}`")).hint(format!(

@@ -9,8 +9,8 @@ use std::time::Duration;
 use manifest::Parsed;
 use model::template::CallPart;
 use model::{
-    Build, Call, Canary, Command, DeployStrategy, GatewayTls, Health, HealthCheck, Limits, Protocol,
-    RateLimit, Scale, Segment, ServiceSpec, StopPolicy, StopSignal, Template, Variable,
+    Build, Call, Canary, Command, DeployStrategy, ExternalLimits, GatewayTls, Health, HealthCheck, Limits,
+    Protocol, RateLimit, Scale, Segment, ServiceSpec, StopPolicy, StopSignal, Template, Variable,
 };
 
 const EVERYTHING: &str = r#"
@@ -199,7 +199,12 @@ fn the_gateway_becomes_what_it_says() {
     assert_eq!((all.host.as_deref(), &all.methods[..], all.strip, all.timeout), (None, &[][..], false, None));
     assert_eq!(parsed.desired.console.listen, "127.0.0.1:9401".parse().unwrap());
     assert_eq!(parsed.desired.saga_files, [folder.path().join("sagas/*.yaml")]);
-    assert_eq!(parsed.desired.externals["stripe"].url, "https://api.stripe.com:443/v1");
+    let stripe = &parsed.desired.externals["stripe"];
+    assert_eq!(stripe.url.to_string(), "https://api.stripe.com/v1");
+    assert_eq!((stripe.url.port, stripe.trace, stripe.ca.as_deref()), (443, true, None));
+    let limits = ExternalLimits { timeout: Duration::from_secs(30), retries: 2, in_flight: 512 };
+    assert_eq!(stripe.limits, limits);
+    assert!(parsed.desired.verify_callers);
     let subscription = &parsed.desired.subscriptions[0];
     assert_eq!(
         (subscription.topic.as_str(), subscription.service.as_str()),

@@ -23,6 +23,8 @@ pub struct DesiredState {
     pub services: BTreeMap<ServiceName, ServiceSpec>,
     /// Systems outside that services call.
     pub externals: BTreeMap<ServiceName, External>,
+    /// Whether an edge refuses connections of processes that are not the caller's.
+    pub verify_callers: bool,
     /// Admin API and dashboard.
     pub console: Console,
     /// Saga definition files, absolute glob patterns.
@@ -295,8 +297,57 @@ pub enum StopSignal {
 pub struct External {
     /// Its name.
     pub name: ServiceName,
-    /// `http://` or `https://`, host, optional port and path.
-    pub url: String,
+    /// Where it is.
+    pub url: ExternalUrl,
+    /// The certificates, a PEM file, that its own must be signed by; `None` trusts what the system trusts.
+    pub ca: Option<PathBuf>,
+    /// Whether it is sent `traceparent`, `tracestate` and `x-request-id`.
+    pub trace: bool,
+    /// Bounds on requests to it.
+    pub limits: ExternalLimits,
+}
+
+/// The parts of the URL of an external system.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ExternalUrl {
+    /// `https`, and not `http`.
+    pub tls: bool,
+    /// A host name in lower case, or an IP address; one of version 6 without brackets.
+    pub host: String,
+    /// The port, the scheme's own where none is written.
+    pub port: u16,
+    /// The path that everything asked of it begins with; starts with `/` and does not end with it, or is empty.
+    pub base: String,
+}
+
+impl ExternalUrl {
+    /// Host and port as `Host` has them: the port only where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == self.default_port() { host } else { format!("{host}:{}", self.port) }
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.tls { 443 } else { 80 }
+    }
+}
+
+impl std::fmt::Display for ExternalUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.base)
+    }
+}
+
+/// `external.NAME.limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalLimits {
+    /// A whole request.
+    pub timeout: Duration,
+    /// Further attempts after the first.
+    pub retries: u32,
+    /// Requests at one time, of all callers together.
+    pub in_flight: u32,
 }
 
 /// `[console]`.

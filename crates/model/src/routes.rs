@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::Protocol;
+use crate::desired::{ExternalUrl, Protocol};
 use crate::names::{ReleaseId, ReplicaId, ServiceName};
+use crate::observed::ProcessId;
 
 /// A whole routing table. The data plane replaces the one it has by one with a higher version, atomically.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,12 @@ pub struct RouteTable {
     pub listeners: Vec<Listener>,
     /// Where requests can go.
     pub upstreams: BTreeMap<ServiceName, Upstream>,
+    /// Whether an edge refuses connections of processes that are not the caller's.
+    #[serde(default)]
+    pub verify_callers: bool,
+    /// The process of every replica, whatever it is doing.
+    #[serde(default)]
+    pub processes: BTreeMap<ServiceName, Vec<ProcessId>>,
 }
 
 /// One address the data plane listens on.
@@ -81,6 +89,20 @@ pub struct Upstream {
     /// no limit.
     #[serde(default = "no_limit")]
     pub in_flight: u32,
+    /// Set for a system outside: the data plane looks for its addresses itself, and `endpoints` is empty.
+    #[serde(default)]
+    pub outside: Option<Outside>,
+}
+
+/// What the data plane has to know of a system outside.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Outside {
+    /// Where it is.
+    pub url: ExternalUrl,
+    /// The certificates, a PEM file, that its own must be signed by; `None` trusts what the system trusts.
+    pub ca: Option<PathBuf>,
+    /// Whether it is sent the trace.
+    pub trace: bool,
 }
 
 fn no_limit() -> u32 {

@@ -69,11 +69,14 @@ fn table(listen: SocketAddr, replicas: &[SocketAddr]) -> Result<RouteTable, Box<
         timeouts: Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) },
         retries: 2,
         in_flight: u32::MAX,
+        outside: None,
     };
     Ok(RouteTable {
         app: ServiceName::new("standalone")?,
         version: 1,
         listeners: vec![Listener { address: listen, kind: ListenerKind::Gateway { routes: vec![route] } }],
         upstreams: BTreeMap::from([(service.clone(), upstream)]),
+        verify_callers: false,
+        processes: BTreeMap::new(),
     })
 }

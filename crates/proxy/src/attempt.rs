@@ -135,10 +135,19 @@ async fn wait_for_other(
         match balance::pick(way.lane(), worker.moment(), except, safe) {
             Some(pick) if !news || !way.is(pick.target, except) => return Ok(pick),
             None if !news => {
-                let detail = format!("no replica of {} is ready", way.lane().service);
-                return Err(Fault::new(Code::NoReplica, detail));
+                return Err(way.lane().nobody());
             }
             _ => {}
+        }
+    }
+}
+
+impl Lane {
+    /// Why nobody can be asked.
+    fn nobody(&self) -> Fault {
+        match &self.trouble {
+            Some(trouble) => Fault::new(Code::Unresolved, format!("{}: {trouble}", self.service)),
+            None => Fault::new(Code::NoReplica, format!("no replica of {} is ready", self.service)),
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::debug;
 
+use crate::callers::{self, Verdict};
 use crate::drain::{Gate, Pass};
 use crate::identify::Peer;
 use crate::wire::{Activity, HEAD, KEEP_ALIVE, Wire, sniff};
@@ -39,7 +40,11 @@ pub(crate) async fn serve(
 ) {
     let mut pass = gate.enter();
     let view = worker.view();
+    let caller = callers::begin(&worker, &view, listener, peer);
     if let Some(lane) = tcp::lane(&view, listener) {
+        if let Verdict::Refused(why) = caller.verdict().await {
+            return callers::note_refusal(&worker, &view, listener, &why);
+        }
         return tcp::forward(&worker, view, listener, lane, stream).await;
     }
     drop(view);
@@ -51,9 +56,18 @@ pub(crate) async fn serve(
     if prefix.is_empty() {
         return;
     }
+    let refused = match caller.verdict().await {
+        Verdict::Accepted => None,
+        // Nobody is there to read an answer, or to be asked who it was.
+        Verdict::Abandoned => return,
+        Verdict::Refused(why) => {
+            callers::note_refusal(&worker, &worker.view(), listener, &why);
+            Some(why)
+        }
+    };
     let address =
         HeaderValue::from_str(&peer.ip().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let client = Rc::new(Client { worker, peer: Peer { listener, address }, gate });
+    let client = Rc::new(Client { worker, peer: Peer { listener, address }, refused, gate });
     let served = if is_h2 {
         serve_h2(client, stream, prefix, pass).await
     } else {
@@ -69,6 +83,8 @@ pub(crate) async fn serve(
 pub(crate) struct Client {
     pub worker: Rc<Worker>,
     pub peer: Peer,
+    /// Why nothing that comes on it is passed on.
+    pub refused: Option<String>,
     /// What a tunnel enters that outlives the requests.
     pub gate: Gate,
 }

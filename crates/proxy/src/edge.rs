@@ -13,6 +13,27 @@ use crate::signals::Signals;
 use crate::window::{SECONDS, Window};
 use crate::worker::Worker;
 
+/// Counts what is refused, and tells when to say so.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    count: AtomicU64,
+    /// Milliseconds on the process's clock before which nothing is said.
+    quiet_until: AtomicU64,
+}
+
+impl Refusals {
+    /// One more. Gives the number of all if it is time to say something.
+    pub(crate) fn count(&self, now: u64, pause: u64) -> Option<u64> {
+        let count = self.count.fetch_add(1, Relaxed) + 1;
+        let due = |until: u64| (until <= now).then_some(now + pause);
+        self.quiet_until.fetch_update(Relaxed, Relaxed, due).is_ok().then_some(count)
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+}
+
 /// The calls of one listener to one service.
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -22,6 +43,8 @@ pub(crate) struct Edge {
     pub signals: Signals,
     /// Requests under way.
     pub crowd: Crowd,
+    /// Connections of others than the caller.
+    pub refusals: Refusals,
     budget: Budget,
     /// When a request was last refused for want of room, in milliseconds on the process's clock.
     refused: AtomicU64,
@@ -36,6 +59,7 @@ impl Edge {
             breaker: Breaker::new(workers),
             signals: Signals::new(workers),
             crowd: Crowd::new(workers),
+            refusals: Refusals::default(),
             budget: Budget::new(workers),
             refused: AtomicU64::new(0),
             caller,

@@ -4,17 +4,20 @@ use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
-use hyper::Response;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::{Request, Response};
 use tokio::time::timeout_at;
 
 use crate::attempt::Way;
+use crate::body::Outgoing;
 use crate::fault::{Code, Fault};
 use crate::flight::Flight;
 use crate::outbound::{Outbound, Speech};
+use crate::pool::{Line, Multiplexed, Pool, Single};
 use crate::respond::Lease;
 use crate::retry::Ending;
-use crate::table::Lane;
+use crate::table::{Endpoint, Lane};
 use crate::worker::Worker;
 
 /// The head of an answer, and the connection on which the rest comes.
@@ -40,72 +43,102 @@ pub(crate) async fn once(
     request: &mut Outbound,
     may_resend: bool,
 ) -> Result<Exchanged, Failure> {
+    let pool = worker.pools.of(flight.endpoint());
+    let attempt = Attempt { way, endpoint: flight.endpoint(), pool, may_resend };
     match request.speech() {
-        Speech::Http1 => once_h1(worker, way, flight, request, may_resend).await,
-        Speech::Http2 => {
-            let exchange = once_h2(worker, way, flight, request, may_resend);
-            timeout_at(way.deadline.into(), exchange).await.unwrap_or(Err(Failure::Late))
-        }
+        Speech::Http1 => attempt.over_h1(request).await,
+        Speech::Http2 => attempt.over_h2(request).await,
+        Speech::Negotiated => attempt.over_either(request).await,
     }
 }
 
-async fn once_h1(
-    worker: &Rc<Worker>,
-    way: &Way,
-    flight: &Flight,
-    request: &mut Outbound,
+struct Attempt<'a> {
+    way: &'a Way,
+    endpoint: &'a Endpoint,
+    pool: Rc<Pool>,
     may_resend: bool,
-) -> Result<Exchanged, Failure> {
-    let pool = worker.pools.of(flight.endpoint());
-    loop {
-        let (mut connection, fresh) = match pool.take() {
-            Some(connection) => (connection, false),
-            None => (in_time(way, pool.connect(flight.endpoint())).await?, true),
-        };
-        let message = request.message(flight.endpoint(), way.deadline, may_resend);
+}
+
+/// None: a connection from the pool had grown stale, which is nobody's failure; nothing was sent.
+type Tried = Option<Result<Exchanged, Failure>>;
+
+impl Attempt<'_> {
+    async fn over_h1(&self, request: &mut Outbound) -> Result<Exchanged, Failure> {
+        loop {
+            let (connection, fresh) = match self.pool.take() {
+                Some(connection) => (connection, false),
+                None => (in_time(self.way, self.pool.connect(self.endpoint)).await?, true),
+            };
+            if let Some(result) = self.send_h1(request, connection, fresh).await {
+                return result;
+            }
+        }
+    }
+
+    async fn over_h2(&self, request: &mut Outbound) -> Result<Exchanged, Failure> {
+        loop {
+            let (shared, fresh) = in_time(self.way, self.pool.share(self.endpoint)).await?;
+            if let Some(result) = self.send_h2(request, shared, fresh).await {
+                return result;
+            }
+        }
+    }
+
+    async fn over_either(&self, request: &mut Outbound) -> Result<Exchanged, Failure> {
+        loop {
+            let tried = match in_time(self.way, self.pool.negotiate(self.endpoint)).await? {
+                (Line::Single(connection), fresh) => self.send_h1(request, connection, fresh).await,
+                (Line::Shared(shared), fresh) => self.send_h2(request, shared, fresh).await,
+            };
+            if let Some(result) = tried {
+                return result;
+            }
+        }
+    }
+
+    async fn send_h1(&self, request: &mut Outbound, mut connection: Single, fresh: bool) -> Tried {
+        let message = request.message(self.endpoint, false, self.way.deadline, self.may_resend);
         let sent = connection.sender.try_send_request(message);
-        let Some(answered) = connection.alarm.limit(way.deadline.into(), sent).await else {
-            return Err(Failure::Late);
+        let Some(answered) = connection.alarm.limit(self.way.deadline.into(), sent).await else {
+            return Some(Err(Failure::Late));
         };
         match answered {
-            Ok(response) => return Ok((response, Lease::h1(connection, pool))),
-            Err(mut refused) => match refused.take_message() {
-                // Nothing was sent: a connection from the pool had grown stale, which is nobody's failure.
-                Some(message) => {
-                    request.take_back(message);
-                    if fresh {
-                        return Err(Failure::Unreachable(io::Error::other(refused.into_error())));
-                    }
-                }
-                None => return Err(Failure::of(refused.into_error())),
-            },
+            Ok(response) => Some(Ok((response, Lease::h1(connection, Rc::clone(&self.pool))))),
+            Err(refused) => self.refused(request, refused, fresh),
         }
     }
-}
 
-async fn once_h2(
-    worker: &Rc<Worker>,
-    way: &Way,
-    flight: &Flight,
-    request: &mut Outbound,
-    may_resend: bool,
-) -> Result<Exchanged, Failure> {
-    let pool = worker.pools.of(flight.endpoint());
-    loop {
-        let (shared, fresh) = in_time(way, pool.share(flight.endpoint())).await?;
-        let message = request.message(flight.endpoint(), way.deadline, may_resend);
-        match shared.sender().try_send_request(message).await {
-            Ok(response) => return Ok((response, Lease::h2(shared))),
-            Err(mut refused) => match refused.take_message() {
-                Some(message) => {
-                    request.take_back(message);
-                    if fresh {
-                        return Err(Failure::Unreachable(io::Error::other(refused.into_error())));
-                    }
-                    pool.discard(&shared);
+    async fn send_h2(&self, request: &mut Outbound, shared: Rc<Multiplexed>, fresh: bool) -> Tried {
+        let message = request.message(self.endpoint, true, self.way.deadline, self.may_resend);
+        let mut sender = shared.sender();
+        let Ok(answered) = timeout_at(self.way.deadline.into(), sender.try_send_request(message)).await
+        else {
+            return Some(Err(Failure::Late));
+        };
+        match answered {
+            Ok(response) => Some(Ok((response, Lease::h2(shared)))),
+            Err(refused) => {
+                let tried = self.refused(request, refused, fresh);
+                if tried.is_none() {
+                    self.pool.discard(&shared);
                 }
-                None => return Err(Failure::of(refused.into_error())),
-            },
+                tried
+            }
+        }
+    }
+
+    fn refused(
+        &self,
+        request: &mut Outbound,
+        mut refused: TrySendError<Request<Outgoing>>,
+        fresh: bool,
+    ) -> Tried {
+        match refused.take_message() {
+            Some(message) => {
+                request.take_back(message);
+                fresh.then(|| Err(Failure::Unreachable(io::Error::other(refused.into_error()))))
+            }
+            None => Some(Err(Failure::of(refused.into_error()))),
         }
     }
 }

@@ -10,7 +10,9 @@ pub(crate) enum Code {
     ConnectRefused,
     BadPath,
     BadHost,
+    CallerUnverified,
     NoReplica,
+    Unresolved,
     Overloaded,
     CircuitOpen,
     ConnectFailed,
@@ -44,13 +46,15 @@ impl Fault {
 
 impl Code {
     /// Every code, in the order of their declaration: the place of one is its number.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::ConnectRefused,
         Self::BadPath,
         Self::BadHost,
+        Self::CallerUnverified,
         Self::NoReplica,
+        Self::Unresolved,
         Self::Overloaded,
         Self::CircuitOpen,
         Self::ConnectFailed,
@@ -71,7 +75,9 @@ impl Code {
             Self::ConnectRefused => "connect_method",
             Self::BadPath => "bad_path",
             Self::BadHost => "bad_host",
+            Self::CallerUnverified => "caller_unverified",
             Self::NoReplica => "no_replica",
+            Self::Unresolved => "unresolved",
             Self::Overloaded => "overloaded",
             Self::CircuitOpen => "circuit_open",
             Self::ConnectFailed => "connect_failed",
@@ -91,7 +97,10 @@ impl Code {
             Self::MethodNotAllowed | Self::ConnectRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadPath | Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::BadEncoding => StatusCode::NOT_IMPLEMENTED,
-            Self::NoReplica | Self::Overloaded | Self::CircuitOpen => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CallerUnverified => StatusCode::FORBIDDEN,
+            Self::NoReplica | Self::Unresolved | Self::Overloaded | Self::CircuitOpen => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::ConnectFailed
             | Self::UpstreamClosed
             | Self::BadResponse
@@ -108,7 +117,9 @@ impl Code {
             Self::ConnectRefused => "CONNECT is not served",
             Self::BadPath => "The path is ambiguous",
             Self::BadHost => "The host is missing or ambiguous",
+            Self::CallerUnverified => "This address is another service's",
             Self::NoReplica => "No replica is ready",
+            Self::Unresolved => "The system outside cannot be found",
             Self::Overloaded => "The service has as many requests as it may have",
             Self::CircuitOpen => "The service fails and is not asked for a while",
             Self::ConnectFailed => "The replica could not be reached",
@@ -135,8 +146,9 @@ impl Code {
         match self {
             Self::NoRoute | Self::MethodNotAllowed | Self::ConnectRefused | Self::BadEncoding => 12, // UNIMPLEMENTED
             Self::BadPath | Self::BadHost | Self::BadBody => 3, // INVALID_ARGUMENT
+            Self::CallerUnverified => 7,                        // PERMISSION_DENIED
             Self::BadResponse | Self::BadUpgrade | Self::NotHttp => 13, // INTERNAL
-            Self::NoReplica | Self::Overloaded | Self::CircuitOpen => 14, // UNAVAILABLE
+            Self::NoReplica | Self::Unresolved | Self::Overloaded | Self::CircuitOpen => 14, // UNAVAILABLE
             Self::ConnectFailed | Self::UpstreamClosed => 14,   // UNAVAILABLE
             Self::Timeout => 4,                                 // DEADLINE_EXCEEDED
         }

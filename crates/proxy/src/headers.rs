@@ -15,7 +15,11 @@ pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-isles-error");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// W3C Baggage, which travels with a trace.
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// The longest request id that is taken over from a service, in bytes; a UUID has 36.
+const LONGEST_ID: usize = 200;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -93,6 +97,19 @@ pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::UPGRADE, protocol);
 }
 
+/// Takes off what is for services of the app alone, and the trace where it is not to be told either.
+pub(crate) fn keep_home(headers: &mut HeaderMap, trace: bool) {
+    let ours = |name: &HeaderName| {
+        name.as_str().starts_with("x-isles-")
+            || (!trace
+                && (*name == TRACEPARENT || *name == TRACESTATE || *name == REQUEST_ID || *name == BAGGAGE))
+    };
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| ours(name)).cloned().collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
 /// Sets where a request from outside came from.
 pub(crate) fn set_origin(headers: &mut HeaderMap, client: &HeaderValue) {
     headers.insert(FORWARDED_FOR, client.clone());
@@ -102,7 +119,7 @@ pub(crate) fn set_origin(headers: &mut HeaderMap, client: &HeaderValue) {
     }
 }
 
-/// Sets trace and request id: continues those that are there. `sample` decides whether a new trace is recorded.
+/// Sets trace and request id: continues those that are there and make sense. `sample` decides whether a new trace is recorded.
 pub(crate) fn set_trace(headers: &mut HeaderMap, sample: impl FnOnce() -> bool) -> Trace {
     let trace = Trace::of(headers).unwrap_or_else(|| {
         // A state without its trace says nothing.
@@ -110,8 +127,15 @@ pub(crate) fn set_trace(headers: &mut HeaderMap, sample: impl FnOnce() -> bool) 
         Trace::new(sample())
     });
     headers.insert(TRACEPARENT, trace.header());
-    if let Entry::Vacant(vacant) = headers.entry(REQUEST_ID) {
-        vacant.insert(crate::ids::request_id());
+    match headers.entry(REQUEST_ID) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(crate::ids::request_id());
+        }
+        // It goes into every log on the way.
+        Entry::Occupied(mut given) if given.get().len() > LONGEST_ID => {
+            given.insert(crate::ids::request_id());
+        }
+        Entry::Occupied(_) => {}
     }
     trace
 }
@@ -125,10 +149,12 @@ pub(crate) fn time_left(headers: &HeaderMap, trust: Trust) -> Option<Duration> {
     [told, own].into_iter().flatten().min()
 }
 
-/// Tells the next hop how much time it has.
-pub(crate) fn set_time_left(headers: &mut HeaderMap, left: Duration, grpc: bool) {
+/// Tells the next hop how much time it has: in our own way unless it is outside, and in the way of gRPC.
+pub(crate) fn set_time_left(headers: &mut HeaderMap, left: Duration, inside: bool, grpc: bool) {
     let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    headers.insert(DEADLINE, HeaderValue::from(millis));
+    if inside {
+        headers.insert(DEADLINE, HeaderValue::from(millis));
+    }
     if grpc {
         // At most eight digits.
         let short = if millis < 100_000_000 {
@@ -182,13 +208,13 @@ fn is_dropped(name: &HeaderName, trust: Trust) -> bool {
         )
     };
     let claimed = || {
-        matches!(text, "traceparent" | "tracestate" | "x-request-id" | "forwarded")
+        matches!(text, "traceparent" | "tracestate" | "baggage" | "x-request-id" | "forwarded" | "x-real-ip")
             || text.starts_with("x-isles-")
             || text.starts_with("x-forwarded-")
     };
     // The first letter rules out nearly every field.
     match text.as_bytes().first() {
-        Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h' | b'x' | b'f' | b'e') => {}
+        Some(b'b' | b'c' | b'k' | b'p' | b't' | b'u' | b'h' | b'x' | b'f' | b'e') => {}
         _ => return false,
     }
     if trust != Trust::Response && text.contains('_') {
@@ -203,7 +229,12 @@ fn is_dropped(name: &HeaderName, trust: Trust) -> bool {
         // The expectation is met here: the body is asked for when a replica takes it.
         Trust::Outside => hop() || text == "expect" || claimed(),
         Trust::Inside => hop() || text == "expect",
-        Trust::Response => hop() || text == "x-isles-error",
+        // What a replica says of itself as a proxy, or in our name, is not so.
+        Trust::Response => {
+            hop()
+                || matches!(text, "proxy-authenticate" | "proxy-authentication-info")
+                || text.starts_with("x-isles-")
+        }
     }
 }
 
@@ -306,14 +337,20 @@ mod tests {
     #[test]
     fn claims_from_outside_are_dropped_those_from_inside_are_kept() {
         let text = "forwarded: for=1\nx-forwarded-for: 1\nx-forwarded-prefix: /a\nx-isles-caller: admin\n\
-                    x-isles-other: 1\nx-request-id: 1\ntraceparent: 1\ntracestate: 1\nx-kept: 1";
+                    x-isles-other: 1\nx-request-id: 1\ntraceparent: 1\ntracestate: 1\nbaggage: 1\nx-real-ip: 1\n\
+                    x-kept: 1";
         assert_eq!(cleaned(text, Trust::Outside).0, "x-kept: 1");
         let mut all: Vec<&str> = text.lines().map(str::trim).collect();
         all.sort_unstable();
         assert_eq!(cleaned(text, Trust::Inside).0, all.join("\n"));
         assert_eq!(
-            cleaned("x-isles-error: no_route\nx-isles-caller: a", Trust::Response).0,
-            "x-isles-caller: a"
+            cleaned(
+                "x-isles-error: no_route\nx-isles-caller: a\nproxy-authenticate: Basic\nproxy-authentication-info: b\n\
+                 proxy-status: c\nwww-authenticate: d\nx-forwarded-for: e",
+                Trust::Response
+            )
+            .0,
+            "proxy-status: c\nwww-authenticate: d\nx-forwarded-for: e"
         );
     }
 
@@ -347,11 +384,21 @@ mod tests {
         for millis in [0, 1, 99_999_999, 100_000_000, 3_600_000_000] {
             let left = Duration::from_millis(millis);
             let mut headers = HeaderMap::new();
-            set_time_left(&mut headers, left, true);
+            set_time_left(&mut headers, left, true, true);
             assert_eq!(time_left(&headers, Trust::Inside), Some(left));
             assert_eq!(time_left(&headers, Trust::Outside), Some(left), "of gRPC");
-            set_time_left(&mut headers, Duration::MAX, true);
+            set_time_left(&mut headers, Duration::MAX, true, true);
             assert!(time_left(&headers, Trust::Inside).is_some());
+        }
+    }
+
+    #[test]
+    fn a_request_id_of_any_length_is_not_taken_over() {
+        for (given, kept) in [("a".repeat(200), true), ("a".repeat(201), false)] {
+            let mut headers = map(&format!("x-request-id: {given}"));
+            set_trace(&mut headers);
+            assert_eq!(headers[REQUEST_ID] == given, kept);
+            assert!(headers[REQUEST_ID].len() <= 200);
         }
     }
 

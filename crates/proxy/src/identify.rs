@@ -8,6 +8,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
 
+use crate::connection::Client;
 use crate::fault::{Code, Fault};
 use crate::headers::{self, Trust};
 use crate::route::{self, Found};
@@ -49,6 +50,14 @@ pub(crate) fn identify<'a>(table: &'a Table, peer: &Peer) -> Result<&'a Entry, F
     table.entries.get(&peer.listener).ok_or_else(|| {
         Fault::new(Code::NoRoute, "this address is being closed: it is no longer part of the app")
     })
+}
+
+/// Refuses what comes from a process that is not one of the caller's.
+pub(crate) fn verify(client: &Client) -> Result<(), Fault> {
+    let Some(why) = &client.refused else { return Ok(()) };
+    let detail =
+        format!("{why}, and this address is for these alone; `verify_callers = false` lets everybody in");
+    Err(Fault::new(Code::CallerUnverified, detail))
 }
 
 /// Finds the way, and refuses requests whose path or host could be read in two ways.

@@ -25,11 +25,18 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) enum Speech {
     Http1,
     Http2,
+    /// Whatever a system outside prefers (ALPN).
+    Negotiated,
 }
 
-/// What to speak: HTTP/2 where gRPC needs it, else HTTP/1.1, which every server knows.
+/// What to speak: HTTP/2 where gRPC needs it, else HTTP/1.1, which every server knows, unless it can be asked.
 pub(crate) fn speech(lane: &Lane, grpc: bool) -> Speech {
-    if grpc || lane.protocol == Protocol::Grpc { Speech::Http2 } else { Speech::Http1 }
+    let tls = || lane.outside.as_ref().is_some_and(|outside| outside.tls.is_some());
+    match grpc || lane.protocol == Protocol::Grpc {
+        true => Speech::Http2,
+        false if tls() => Speech::Negotiated,
+        false => Speech::Http1,
+    }
 }
 
 /// Turns the header fields of a client's request into those for a replica. Returns the client's side of a tunnel if an
@@ -66,7 +73,7 @@ pub(crate) fn dress(
     {
         fields.insert(headers::FORWARDED_PREFIX, prefix);
     }
-    let protocol = upgrade.filter(|_| speech == Speech::Http1)?;
+    let protocol = upgrade.filter(|_| speech != Speech::Http2)?;
     headers::set_upgrade(fields, protocol);
     Some(hyper::upgrade::on(request))
 }
@@ -81,6 +88,10 @@ pub(crate) struct Outbound {
     /// Whether the next hop is told the time that is left in the way of gRPC, too.
     grpc: bool,
     repeatable: bool,
+    /// The hop before sends this request again, and so goes on if it fails here.
+    repeated_above: bool,
+    /// Its headers may say what is for services of the app alone.
+    inside: bool,
     /// Head or body are gone: it cannot be sent again.
     spent: bool,
 }
@@ -93,20 +104,24 @@ enum Payload {
 }
 
 impl Outbound {
-    /// Of a request whose header fields are dressed for the replica. `strip` is a prefix of its path to take off;
-    /// `repeats` says whether the service wants requests to be sent again.
+    /// Of a request whose header fields are dressed for the replica. `strip` is a prefix of its path to take off.
     pub(crate) fn new(
         request: Request<Incoming>,
         strip: &str,
         speech: Speech,
-        repeats: bool,
+        lane: &Lane,
     ) -> Result<Self, Fault> {
         let (head, body) = request.into_parts();
         let (method, mut headers) = (head.method, head.headers);
-        let path = route::without_prefix(head.uri.into_parts().path_and_query, strip)
-            .ok_or_else(|| Fault::new(Code::BadPath, "the request has no path"))?;
+        let path = route::without_prefix(head.uri.into_parts().path_and_query, strip);
+        let path = match &lane.outside {
+            Some(outside) => path.and_then(|path| outside.path(path)),
+            None => path,
+        };
+        let path = path.ok_or_else(|| Fault::new(Code::BadPath, "the request has no path"))?;
         let grpc = headers::is_grpc(&headers);
-        let repeatable = repeats && (is_idempotent(&method) || headers.contains_key(IDEMPOTENCY_KEY));
+        let repeatable =
+            lane.retries > 0 && (is_idempotent(&method) || headers.contains_key(IDEMPOTENCY_KEY));
         let payload = if body.is_end_stream() {
             Payload::Empty
         } else if repeatable {
@@ -114,12 +129,23 @@ impl Outbound {
         } else {
             Payload::Once(body)
         };
-        let has_body = !matches!(payload, Payload::Empty);
-        if has_body && speech == Speech::Http1 && !headers.contains_key(header::CONTENT_LENGTH) {
-            // Said explicitly, or the body of a GET would be left out.
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        let repeated_above = headers.contains_key(headers::ATTEMPT);
+        if let Some(outside) = &lane.outside {
+            outside.dress(&mut headers);
         }
-        Ok(Self { method, path, headers, payload, speech, grpc, repeatable, spent: false })
+        let inside = lane.outside.is_none();
+        Ok(Self {
+            method,
+            path,
+            headers,
+            payload,
+            speech,
+            grpc,
+            repeatable,
+            repeated_above,
+            inside,
+            spent: false,
+        })
     }
 
     pub(crate) fn speech(&self) -> Speech {
@@ -138,12 +164,14 @@ impl Outbound {
 
     /// Whether the hop before sends this request again, and so goes on if it fails here.
     pub(crate) fn is_repeated_above(&self) -> bool {
-        self.headers.contains_key(headers::ATTEMPT)
+        self.repeated_above
     }
 
     /// Tells the next hops that this request is a repetition.
     pub(crate) fn repeated(&mut self, attempt: u32) {
-        self.headers.insert(headers::ATTEMPT, HeaderValue::from(attempt));
+        if self.inside {
+            self.headers.insert(headers::ATTEMPT, HeaderValue::from(attempt));
+        }
     }
 
     /// There will be no other attempt: nothing more needs to be remembered.
@@ -153,15 +181,17 @@ impl Outbound {
         }
     }
 
-    /// The message for one attempt. A copy stays here if `may_resend` and it may be sent again.
+    /// The message for one attempt, over a connection that speaks HTTP/2 or not. A copy stays here if `may_resend` and
+    /// it may be sent again.
     pub(crate) fn message(
         &mut self,
         endpoint: &Endpoint,
+        h2: bool,
         deadline: Instant,
         may_resend: bool,
     ) -> Request<Outgoing> {
         let left = deadline.saturating_duration_since(Instant::now());
-        headers::set_time_left(&mut self.headers, left, self.grpc);
+        headers::set_time_left(&mut self.headers, left, self.inside, self.grpc);
         let keep = may_resend && self.repeatable;
         let headers = if keep { self.headers.clone() } else { std::mem::take(&mut self.headers) };
         self.spent = !keep;
@@ -175,12 +205,16 @@ impl Outbound {
         };
         let mut message = Request::new(body);
         *message.method_mut() = self.method.clone();
-        *message.uri_mut() = self.uri(&headers, endpoint);
-        if self.speech == Speech::Http2 {
-            *message.version_mut() = Version::HTTP_2;
-        }
         *message.headers_mut() = headers;
-        self.settle_host(&mut message, endpoint);
+        if h2 {
+            *message.version_mut() = Version::HTTP_2;
+            *message.uri_mut() = self.h2_target(message.headers(), endpoint);
+            // In HTTP/2 the target says it.
+            message.headers_mut().remove(header::HOST);
+        } else {
+            *message.uri_mut() = Uri::from(self.path.clone());
+            complete_h1(&mut message, endpoint);
+        }
         message
     }
 
@@ -194,32 +228,37 @@ impl Outbound {
         }
     }
 
-    fn uri(&self, headers: &HeaderMap, endpoint: &Endpoint) -> Uri {
-        if self.speech == Speech::Http1 {
-            return Uri::from(self.path.clone());
-        }
-        let host = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    fn h2_target(&self, headers: &HeaderMap, endpoint: &Endpoint) -> Uri {
+        let host = || headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
         let own = || Authority::try_from(endpoint.address.to_string()).ok();
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = host.or_else(own);
+        match &endpoint.outside {
+            Some(outside) => {
+                parts.scheme = Some(outside.scheme());
+                parts.authority = Some(outside.authority.clone());
+            }
+            None => {
+                parts.scheme = Some(Scheme::HTTP);
+                parts.authority = host().or_else(own);
+            }
+        }
         parts.path_and_query = Some(self.path.clone());
         Uri::from_parts(parts).unwrap_or_default()
     }
+}
 
-    fn settle_host(&self, message: &mut Request<Outgoing>, endpoint: &Endpoint) {
-        match self.speech {
-            // In HTTP/2 the target says it.
-            Speech::Http2 => {
-                message.headers_mut().remove(header::HOST);
-            }
-            Speech::Http1 if !message.headers().contains_key(header::HOST) => {
-                if let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
-                    message.headers_mut().insert(header::HOST, host);
-                }
-            }
-            Speech::Http1 => {}
-        }
+/// Adds what HTTP/1.1 has to say explicitly.
+fn complete_h1(message: &mut Request<Outgoing>, endpoint: &Endpoint) {
+    let has_body = !matches!(message.body(), Outgoing::Empty);
+    let headers = message.headers_mut();
+    if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
+        // Or the body of a GET would be left out.
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if !headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string())
+    {
+        headers.insert(header::HOST, host);
     }
 }
 

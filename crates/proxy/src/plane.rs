@@ -12,8 +12,11 @@ use model::RouteTable;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
+use crate::callers::Verifier;
 use crate::link::{self, Applied, EndpointStats, ListenFailure, ListenerStats, Signals, Stats, TargetStats};
 use crate::listen;
+use crate::outside;
+use crate::outside::resolve::{Found, Host, Resolver};
 use crate::spans::Spans;
 use crate::survey;
 use crate::table::{Compiler, Entry, Kind, Table};
@@ -35,6 +38,8 @@ pub(crate) struct Shared {
     pub clock: Instant,
     /// Spans that wait to be fetched.
     pub spans: Spans,
+    /// Tells whose a connection is.
+    pub verifier: Option<Verifier>,
 }
 
 impl Shared {
@@ -50,19 +55,23 @@ pub(crate) struct Plane {
     shared: Arc<Shared>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     compiler: Compiler,
+    resolver: Resolver,
+    /// What the table in force was made from.
+    source: Option<RouteTable>,
     open: HashSet<SocketAddr>,
     failed: BTreeMap<SocketAddr, String>,
     ending: bool,
 }
 
 impl Plane {
-    /// Starts the worker threads.
-    pub(crate) fn start(workers: usize) -> io::Result<Self> {
+    /// Starts the worker threads. Look-ups of hosts outside are told to `resolver`'s other end.
+    pub(crate) fn start(workers: usize, resolver: Resolver) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             table: ArcSwap::from_pointee(Table::default()),
             changed: watch::channel(0).0,
             clock: Instant::now(),
             spans: Spans::new(workers),
+            verifier: Some(Verifier::start()?),
         });
         let workers = (0..workers)
             .map(|index| worker::spawn(index, Arc::clone(&shared)))
@@ -71,6 +80,8 @@ impl Plane {
             shared,
             compiler: Compiler::new(workers.len()),
             workers,
+            resolver,
+            source: None,
             open: HashSet::new(),
             failed: BTreeMap::new(),
             ending: false,
@@ -87,6 +98,8 @@ impl Plane {
     pub(crate) fn apply(&mut self, source: &RouteTable) -> (Applied, impl Future<Output = ()> + use<>) {
         let mut closing = Vec::new();
         if self.version().is_none_or(|version| version < source.version) && !self.ending {
+            self.resolver.follow(&outside::hosts(source));
+            self.source = Some(source.clone());
             let table = Arc::new(self.compiler.compile(source, self.shared.now()));
             let sockets = self.open_missing(&table);
             self.shared.table.store(Arc::clone(&table));
@@ -105,6 +118,19 @@ impl Plane {
             failed: failed.map(|(a, r)| ListenFailure { address: *a, reason: r.clone() }).collect(),
         };
         (applied, all(closing))
+    }
+
+    /// Takes note of the addresses of a host outside, and puts a table with them in force if they are news.
+    pub(crate) fn resolved(&mut self, host: Host, found: Found) {
+        if !self.compiler.learn(host, found) || self.ending {
+            return;
+        }
+        let Some(source) = &self.source else { return };
+        let table = Arc::new(self.compiler.compile(source, self.shared.now()));
+        self.shared.table.store(Arc::clone(&table));
+        self.shared.changed.send_replace(source.version);
+        // Nobody waits for it: no listener leaves, only connections to addresses that are gone are let go.
+        drop(self.stop_listeners(&table));
     }
 
     /// Ends all work: stops listening, lets requests in flight end, ten seconds at most.
@@ -147,7 +173,7 @@ impl Plane {
         let mut listeners: Vec<_> =
             table.entries.iter().map(|(address, entry)| listener_stats(&table, *address, entry)).collect();
         listeners.sort_by_key(|listener| listener.address);
-        Stats { version: table.version, endpoints, listeners }
+        Stats { version: table.version, endpoints, listeners, outside: self.compiler.outside_stats() }
     }
 
     /// Everything that was counted of requests.
@@ -243,5 +269,15 @@ fn listener_stats(table: &Table, address: SocketAddr, entry: &Entry) -> Listener
         }
     });
     let targets = targets.collect();
-    ListenerStats { address, caller, callee, requests: totals.requests, failures: totals.failures, targets }
+    let edges = || entry.lanes.iter().map(|lane| &table.lanes[*lane].edge);
+    ListenerStats {
+        address,
+        caller,
+        callee,
+        requests: totals.requests,
+        failures: totals.failures,
+        targets,
+        refused: edges().map(|edge| edge.refusals.total()).sum(),
+        circuit_open: edges().any(|edge| !edge.breaker.is_closed()),
+    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -16,11 +17,16 @@ use tracing::debug;
 
 use crate::alarm::Alarm;
 use crate::body::Outgoing;
+use crate::outbound::Speech;
+use crate::outside::tls::{Tls, agreed_on_h2};
 use crate::table::{Endpoint, Table};
 
 /// How long an unused connection is kept. Below the five seconds after which the common servers of Node and Python
 /// close theirs: a request must not meet that moment.
 pub(crate) const IDLE: Duration = Duration::from_secs(4);
+/// The same for connections to systems outside, where a new one costs several round trips: less than what the common
+/// servers and balancers allow, and more than what lies between two requests of a busy caller.
+const IDLE_OUTSIDE: Duration = Duration::from_secs(30);
 /// Unused HTTP/1.1 connections kept per endpoint.
 const IDLE_MOST: usize = 256;
 /// Requests at one time on one HTTP/2 connection before another is opened.
@@ -40,6 +46,16 @@ pub(crate) struct Pool {
     connecting: tokio::sync::Mutex<()>,
     closed: Cell<bool>,
     filled: Rc<Notify>,
+    /// How long an unused connection is kept.
+    idle_limit: Duration,
+    /// The other side prefers HTTP/1.1, as was seen when it was asked.
+    prefers_h1: Cell<bool>,
+}
+
+/// A connection that can take a request.
+pub(crate) enum Line {
+    Single(Single),
+    Shared(Rc<Multiplexed>),
 }
 
 impl fmt::Debug for Pool {
@@ -83,6 +99,8 @@ impl Pools {
                 connecting: tokio::sync::Mutex::new(()),
                 closed: Cell::new(false),
                 filled: Rc::clone(&self.filled),
+                idle_limit: if endpoint.outside.is_some() { IDLE_OUTSIDE } else { IDLE },
+                prefers_h1: Cell::new(false),
             })
         });
         Rc::clone(pool)
@@ -113,7 +131,7 @@ impl Pools {
         for pool in self.by_endpoint.borrow().values() {
             pool.idle
                 .borrow_mut()
-                .retain(|idle| idle.since.elapsed() < IDLE && !idle.connection.sender.is_closed());
+                .retain(|idle| idle.since.elapsed() < pool.idle_limit && !idle.connection.sender.is_closed());
             pool.multiplexed.borrow_mut().retain(|shared| {
                 let used = Rc::strong_count(shared) > 1 || shared.last_used.get().elapsed() < IDLE * 8;
                 used && !shared.sender.is_closed()
@@ -130,7 +148,7 @@ impl Pool {
         while at > 0 {
             at -= 1;
             let candidate = &idle[at];
-            if candidate.connection.sender.is_closed() || candidate.since.elapsed() >= IDLE {
+            if candidate.connection.sender.is_closed() || candidate.since.elapsed() >= self.idle_limit {
                 idle.swap_remove(at);
             } else if candidate.connection.sender.is_ready() {
                 return Some(idle.remove(at).connection);
@@ -155,14 +173,10 @@ impl Pool {
     /// Opens an HTTP/1.1 connection.
     pub(crate) async fn connect(&self, endpoint: &Endpoint) -> io::Result<Single> {
         let stream = dial(endpoint).await?;
-        let (sender, connection) =
-            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        spawn_local(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                debug!(%error, "a connection to a replica ended");
-            }
-        });
-        Ok(Single { sender, alarm: Alarm::default() })
+        match tls(endpoint) {
+            None => single(stream).await,
+            Some(tls) => single(tls.connect(stream, Speech::Http1).await?).await,
+        }
     }
 
     /// An HTTP/2 connection with room for one more request; opens one if there is none. The flag says that it is new.
@@ -175,23 +189,46 @@ impl Pool {
             return Ok((shared, false));
         }
         let stream = dial(endpoint).await?;
-        let (sender, connection) = http2::Builder::new(crate::connection::LocalExecutor)
-            .timer(TokioTimer::new())
-            .adaptive_window(true)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        spawn_local(async move {
-            if let Err(error) = connection.await {
-                debug!(%error, "an HTTP/2 connection to a replica ended");
-            }
-        });
-        let shared = Rc::new(Multiplexed { sender, last_used: Cell::new(Instant::now()) });
+        let shared = match tls(endpoint) {
+            None => multiplexed(stream).await,
+            Some(tls) => multiplexed(tls.connect(stream, Speech::Http2).await?).await,
+        };
+        Ok((self.keep(shared?), true))
+    }
+
+    /// A connection on which whatever the other side prefers is spoken; opens one if there is none. The flag says that
+    /// it is new.
+    pub(crate) async fn negotiate(&self, endpoint: &Endpoint) -> io::Result<(Line, bool)> {
+        if let Some(line) = self.free() {
+            return Ok((line, false));
+        }
+        // While it is not known that each request needs a connection of its own, they wait for the first one.
+        let _alone = if self.prefers_h1.get() { None } else { Some(self.connecting.lock().await) };
+        if let Some(line) = self.free() {
+            return Ok((line, false));
+        }
+        let stream = dial(endpoint).await?;
+        let Some(tls) = tls(endpoint) else { return Ok((Line::Single(single(stream).await?), true)) };
+        let stream = tls.connect(stream, Speech::Negotiated).await?;
+        let h2 = agreed_on_h2(&stream);
+        self.prefers_h1.set(!h2);
+        let line = match h2 {
+            true => Line::Shared(self.keep(multiplexed(stream).await?)),
+            false => Line::Single(single(stream).await?),
+        };
+        Ok((line, true))
+    }
+
+    fn free(&self) -> Option<Line> {
+        self.roomy().map(Line::Shared).or_else(|| self.take().map(Line::Single))
+    }
+
+    fn keep(&self, shared: Rc<Multiplexed>) -> Rc<Multiplexed> {
         if !self.closed.get() {
             self.multiplexed.borrow_mut().push(Rc::clone(&shared));
             self.filled.notify_one();
         }
-        Ok((shared, true))
+        shared
     }
 
     /// Forgets a connection that takes no more requests.
@@ -217,6 +254,42 @@ impl Pool {
         self.idle.borrow_mut().clear();
         self.multiplexed.borrow_mut().clear();
     }
+}
+
+fn tls(endpoint: &Endpoint) -> Option<&Tls> {
+    endpoint.outside.as_ref()?.tls.as_ref()
+}
+
+async fn single<S>(stream: S) -> io::Result<Single>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) =
+        http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    spawn_local(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            debug!(%error, "a connection to a replica ended");
+        }
+    });
+    Ok(Single { sender, alarm: Alarm::default() })
+}
+
+async fn multiplexed<S>(stream: S) -> io::Result<Rc<Multiplexed>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http2::Builder::new(crate::connection::LocalExecutor)
+        .timer(TokioTimer::new())
+        .adaptive_window(true)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    spawn_local(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "an HTTP/2 connection to a replica ended");
+        }
+    });
+    Ok(Rc::new(Multiplexed { sender, last_used: Cell::new(Instant::now()) }))
 }
 
 /// Opens a TCP connection to an endpoint.

@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 use tracing::info;
 
 use crate::link;
+use crate::outside::resolve::Resolver;
 use crate::plane::Plane;
 
 /// What a data plane is started with.
@@ -52,7 +53,14 @@ pub fn run(options: Options) -> Result<(), Error> {
     let local = LocalSet::new();
     local.block_on(&runtime, async {
         let mut signals = Signals::install()?;
-        let plane = Rc::new(RefCell::new(Plane::start(options.workers.max(1))?));
+        let (resolver, mut resolved) = Resolver::new();
+        let plane = Rc::new(RefCell::new(Plane::start(options.workers.max(1), resolver)?));
+        let learning = Rc::clone(&plane);
+        tokio::task::spawn_local(async move {
+            while let Some((host, found)) = resolved.recv().await {
+                learning.borrow_mut().resolved(host, found);
+            }
+        });
         let (order, mut ordered) = mpsc::channel(1);
         let mut serving = tokio::task::spawn_local(link::server::serve(bound, Rc::clone(&plane), order));
         let learning = tokio::task::spawn_local(plane.borrow().learn());

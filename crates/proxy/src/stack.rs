@@ -17,7 +17,7 @@ use crate::headers::{self, Trust};
 use crate::hop::Hop;
 use crate::identify;
 use crate::ids;
-use crate::outbound::{self, Outbound};
+use crate::outbound::{self, Outbound, Speech};
 use crate::respond::{self, Answer};
 use crate::retry;
 use crate::upgrade;
@@ -35,6 +35,7 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
     let answered = async {
         let entry = identify::identify(&view, &client.peer)?;
         entry.counters.slot(client.worker.index).request();
+        identify::verify(client)?;
         identify::settle_host(&mut request)?;
         let length = request.body().size_hint().exact();
         if framing::settle(request.headers_mut(), length).is_err() {
@@ -47,10 +48,12 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
         let lane = &view.lanes[way.lane];
         hop.enter(way.lane);
 
-        let speech = outbound::speech(lane, grpc);
-        let tunnel = outbound::dress(&mut request, &way, &client.peer, speech, &mut hop);
+        let wanted = outbound::speech(lane, grpc);
+        let tunnel = outbound::dress(&mut request, &way, &client.peer, wanted, &mut hop);
+        // HTTP/2 has no upgrade.
+        let speech = if tunnel.is_some() { Speech::Http1 } else { wanted };
         let admission = admit::admit(&client.worker, &view, way.lane)?;
-        let outbound = Outbound::new(request, way.strip, speech, lane.retries > 0)?;
+        let outbound = Outbound::new(request, way.strip, speech, lane)?;
 
         let way = attempt::Way {
             listener: client.peer.listener,
@@ -101,6 +104,9 @@ fn pass_on(client: &Client, reached: Reached, tunnel: Option<OnUpgrade>) -> Resu
         return Err(Fault::new(Code::BadResponse, detail));
     }
     let agreed = headers::clean(response.headers_mut(), version, Trust::Response);
+    if let Some(outside) = &flight.endpoint().outside {
+        outside.localize(response.headers_mut());
+    }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(respond::pass(response, lease, flight));
     }

@@ -9,10 +9,14 @@ use std::time::Duration;
 use http::HeaderValue;
 use model::{ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceName, Timeouts};
 
+use crate::callers::Processes;
 use crate::counters::Counters;
 use crate::edge::Edge;
 use crate::latency::Latency;
+use crate::link::OutsideStats;
 use crate::outlier::Health;
+use crate::outside::resolve::{Found, Host};
+use crate::outside::{Outside, Outsides, Reach};
 use crate::records::Records;
 use crate::route::{self, Router};
 use crate::service::Service;
@@ -24,6 +28,8 @@ pub(crate) struct Table {
     pub version: Option<u64>,
     pub entries: HashMap<SocketAddr, Entry>,
     pub lanes: Vec<Lane>,
+    /// Set where callers are verified.
+    pub processes: Option<Arc<Processes>>,
 }
 
 /// What arrives at one listener, and where it can go.
@@ -49,6 +55,10 @@ pub(crate) struct Lane {
     pub timeouts: Timeouts,
     pub retries: u32,
     pub targets: Vec<Target>,
+    /// Set where the service is a system outside.
+    pub outside: Option<Arc<Outside>>,
+    /// Why there may be no target.
+    pub trouble: Option<String>,
     pub edge: Arc<Edge>,
     pub service_state: Arc<Service>,
 }
@@ -70,6 +80,8 @@ pub(crate) struct Endpoint {
     pub replica: ReplicaId,
     pub release: ReleaseId,
     pub address: SocketAddr,
+    /// The system outside that this is an address of.
+    pub outside: Option<Arc<Outside>>,
     pub counters: Counters,
     /// Attempts of all callers.
     pub records: Records,
@@ -85,7 +97,8 @@ pub(crate) struct Endpoint {
 type Pair = (ServiceName, ServiceName);
 /// A listener, the caller it belongs to (none for a gateway), and the service behind it.
 type EdgeKey = (SocketAddr, Option<ServiceName>, ServiceName);
-type EndpointKey = (ReplicaId, ReleaseId, SocketAddr);
+/// The number is the one of [`Outside`], or 0.
+type EndpointKey = (ReplicaId, ReleaseId, SocketAddr, u64);
 
 /// Compiles tables, and gives what stays the same from one to the next the same counters.
 #[derive(Debug)]
@@ -100,6 +113,7 @@ pub(crate) struct Compiler {
     releases: HashMap<(SocketAddr, ServiceName, ReleaseId), Arc<Records>>,
     edges: HashMap<EdgeKey, Arc<Edge>>,
     services: HashMap<ServiceName, Arc<Service>>,
+    outsides: Outsides,
 }
 
 impl Compiler {
@@ -114,19 +128,35 @@ impl Compiler {
             releases: HashMap::new(),
             edges: HashMap::new(),
             services: HashMap::new(),
+            outsides: Outsides::default(),
         }
     }
 
     /// `now` is the process's clock in milliseconds.
     pub(crate) fn compile(&mut self, source: &RouteTable, now: u64) -> Table {
         self.now = now;
-        let mut table = Table { version: Some(source.version), ..Table::default() };
+        self.outsides.retain(source);
+        let processes = source.verify_callers.then(|| {
+            let (app, by_service) = (source.app.to_string(), source.processes.clone());
+            Arc::new(Processes { app, by_service })
+        });
+        let mut table = Table { version: Some(source.version), processes, ..Table::default() };
         for listener in &source.listeners {
             let entry = self.entry(source, listener, &mut table.lanes);
             table.entries.insert(listener.address, entry);
         }
         self.forget_unused(&table);
         table
+    }
+
+    /// Takes note of the addresses of a host. Returns whether the next table would be another one for it.
+    pub(crate) fn learn(&mut self, host: Host, found: Found) -> bool {
+        self.outsides.learn(host, found)
+    }
+
+    /// How every system outside is found.
+    pub(crate) fn outside_stats(&self) -> Vec<OutsideStats> {
+        self.outsides.stats()
     }
 
     /// Every endpoint that is routed or still has requests.
@@ -203,15 +233,22 @@ impl Compiler {
                 timeouts,
                 retries: 0,
                 targets: Vec::new(),
+                outside: None,
+                trouble: None,
                 edge,
                 service_state,
             };
         };
-        let targets: Vec<_> = upstream
-            .endpoints
+        let reach = upstream.outside.as_ref().map(|declared| self.outsides.reach(service, declared));
+        let Reach { outside, endpoints, trouble } = reach.unwrap_or_else(|| Reach {
+            outside: None,
+            endpoints: upstream.endpoints.clone(),
+            trouble: None,
+        });
+        let targets: Vec<_> = endpoints
             .iter()
             .map(|declared| {
-                let endpoint = self.endpoint(declared);
+                let endpoint = self.endpoint(declared, outside.as_ref());
                 let counters = self.targets.entry((listener, service.clone(), endpoint.id));
                 let counters = Arc::clone(counters.or_insert_with(|| Arc::new(Counters::new(self.workers))));
                 let release = self.releases.entry((listener, service.clone(), declared.release.clone()));
@@ -229,6 +266,8 @@ impl Compiler {
             timeouts: upstream.timeouts,
             retries: upstream.retries,
             targets,
+            outside,
+            trouble,
             edge,
             service_state,
         }
@@ -239,8 +278,9 @@ impl Compiler {
         Arc::clone(service.or_insert_with(|| Arc::new(Service::new(self.workers))))
     }
 
-    fn endpoint(&mut self, declared: &model::Endpoint) -> Arc<Endpoint> {
-        let key = (declared.replica.clone(), declared.release.clone(), declared.address);
+    fn endpoint(&mut self, declared: &model::Endpoint, outside: Option<&Arc<Outside>>) -> Arc<Endpoint> {
+        let id = outside.map_or(0, |outside| outside.id);
+        let key = (declared.replica.clone(), declared.release.clone(), declared.address, id);
         let endpoint = self.endpoints.entry(key).or_insert_with(|| {
             self.next_id += 1;
             Arc::new(Endpoint {
@@ -248,6 +288,7 @@ impl Compiler {
                 replica: declared.replica.clone(),
                 release: declared.release.clone(),
                 address: declared.address,
+                outside: outside.cloned(),
                 counters: Counters::new(self.workers),
                 records: Records::new(self.workers),
                 latency: Latency::new(self.workers),

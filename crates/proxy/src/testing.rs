@@ -26,6 +26,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         timeouts: Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(1) },
         retries: 1,
         in_flight: u32::MAX,
+        outside: None,
     };
     let (caller, callee) = ("c".parse().unwrap(), "s".parse().unwrap());
     let kind = ListenerKind::Edge { caller, callee };
@@ -34,5 +35,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         version: 1,
         listeners: vec![Listener { address: ([127, 0, 0, 1], 9).into(), kind }],
         upstreams: BTreeMap::from([("s".parse().unwrap(), upstream)]),
+        verify_callers: false,
+        processes: BTreeMap::new(),
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tracing::warn;
 
+use crate::callers::Verifier;
 use crate::connection;
 use crate::drain::Gate;
 use crate::plane::Shared;
@@ -85,6 +86,11 @@ impl Worker {
         if Arc::ptr_eq(&self.shared.table.load(), &seen.0) && changes.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whoever tells whose a connection is.
+    pub(crate) fn verifier(&self) -> Option<&Verifier> {
+        self.shared.verifier.as_ref()
     }
 
     /// This worker, now.

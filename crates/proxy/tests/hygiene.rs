@@ -22,6 +22,8 @@ const CLAIMS: &[(&str, &str)] = &[
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("tracestate", "a=b"),
     ("x-request-id", "mine"),
+    ("baggage", "user=admin"),
+    ("x-real-ip", "6.6.6.6"),
 ];
 
 fn claiming(target: &str) -> Request<Body> {
@@ -51,7 +53,9 @@ async fn the_gateway_believes_nothing_and_says_what_it_knows() {
         assert_eq!(field(&seen, "x-isles-caller"), Some("gateway"));
         let left: u64 = field(&seen, "x-isles-deadline").unwrap().parse().unwrap();
         assert!((4000..=5000).contains(&left), "{left}");
-        for gone in ["x-isles-anything", "x-forwarded-prefix", "forwarded", "tracestate"] {
+        for gone in
+            ["x-isles-anything", "x-forwarded-prefix", "forwarded", "tracestate", "baggage", "x-real-ip"]
+        {
             assert_eq!(field(&seen, gone), None, "{gone}");
         }
         assert!(!field(&seen, "traceparent").unwrap().contains("0af7651916cd43dd8448eb211c80319c"));
@@ -205,4 +209,80 @@ async fn a_head_without_end_is_refused() {
     let (answer, also) = sent(&many).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_eq!((reached, also), (0, 0));
+}
+
+/// Fields that end at each hop (RFC 9110, 7.6.1), and what a sender may and may not have taken away.
+const HOP: &[(&str, &str, Option<&str>)] = &[
+    ("connection", "x-listed, host, content-length, x-isles-caller, close", None),
+    ("x-listed", "1", None),
+    ("keep-alive", "timeout=5", None),
+    ("proxy-connection", "keep-alive", None),
+    ("proxy-authorization", "Basic eDp5", None),
+    ("te", "gzip, trailers", Some("trailers")),
+    ("trailer", "x-sum", Some("x-sum")),
+    ("upgrade", "h2c", None),
+    ("http2-settings", "AAMAAABkAAQAAP__", None),
+    ("expect", "100-continue", None),
+    ("authorization", "Bearer a", Some("Bearer a")),
+    ("x-other", "1", Some("1")),
+];
+
+#[tokio::test]
+async fn fields_of_one_hop_end_here_on_the_way_in_by_gateway_and_edge() {
+    let replica = mirror().await;
+    let (gateway, edge) = (gateway_to(&[replica]).await, edge_to(&[replica]).await);
+    for ((_plane, address), caller) in [(gateway, "gateway"), (edge, "web")] {
+        let mut head = "POST /a HTTP/1.1\r\nhost: app.example\r\ncontent-length: 4\r\n".to_owned();
+        for (name, value, _) in HOP {
+            head += &format!("{name}: {value}\r\n");
+        }
+        let seen = raw(address, format!("{head}\r\nbody").as_bytes()).await;
+        assert!(seen.contains(" 200 OK"), "{seen}");
+        // What the replica saw is the body of the answer, which has fields of its own.
+        let seen = seen.rsplit("\r\n\r\n").next().unwrap();
+        for (name, _, expected) in HOP {
+            assert_eq!(field(seen, name), *expected, "{caller}: {name}\n{seen}");
+        }
+        assert_eq!(field(seen, "host"), Some("app.example"), "no sender has it taken away");
+        assert_eq!(field(seen, "content-length"), Some("4"));
+        assert_eq!(field(seen, "x-isles-caller"), Some(caller));
+    }
+}
+
+#[tokio::test]
+async fn fields_of_one_hop_end_here_on_the_way_out() {
+    let replica = backend(false, |_| async {
+        let mut answer = answer(200, "body");
+        for (name, value) in [
+            ("connection", "x-listed, content-length"),
+            ("x-listed", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authenticate", "Basic"),
+            ("upgrade", "h2c"),
+            ("x-isles-error", "no_route"),
+            ("x-isles-caller", "a"),
+            ("trailer", "x-sum"),
+            ("x-other", "1"),
+        ] {
+            answer.headers_mut().insert(name, value.parse().unwrap());
+        }
+        answer
+    })
+    .await;
+    let (_plane, address) = gateway_to(&[replica]).await;
+    let answer = fetch(address, request("GET", "/", "")).await;
+    let has = |name: &str| answer.headers().contains_key(name);
+    for gone in [
+        "connection",
+        "x-listed",
+        "keep-alive",
+        "proxy-authenticate",
+        "upgrade",
+        "x-isles-error",
+        "x-isles-caller",
+    ] {
+        assert!(!has(gone), "{gone}: {:?}", answer.headers());
+    }
+    assert!(has("x-other") && has("trailer") && has("content-length"), "{:?}", answer.headers());
+    assert_eq!(text(answer).await, "body");
 }

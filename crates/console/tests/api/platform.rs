@@ -120,6 +120,7 @@ fn shop() -> AppStatus {
         started_at: 900,
         version: "0.1.0".to_owned(),
         services: vec![service("orders"), service("payments")],
+        externals: vec![],
         route_version: 1,
     }
 }

@@ -8,14 +8,15 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ListenerKind, ObservedState, Phase, ProcessId, RouteTable, StopPolicy, StopSignal};
-use proxy::link::{Applied, Client, Hello, LinkError, Stats};
+use model::{ListenerKind, ObservedState, Phase, ProcessId, RouteTable, ServiceName, StopPolicy, StopSignal};
+use proxy::link::{Applied, Client, Hello, LinkError, ListenerStats, OutsideStats, Stats};
 use supervisor::process;
 use tokio::sync::Notify;
 
 use crate::driver::{Outcome, Reconciler};
 use crate::routes;
-use crate::world::{DataPlane, Mode, World, now};
+use crate::store::EdgeKey;
+use crate::world::{DataPlane, Mode, Outside, Preparation, World, now};
 
 /// How often the counters are read while nothing happens.
 const STATS: Duration = Duration::from_secs(1);
@@ -127,6 +128,37 @@ impl DataPlaneLoop {
         routes::table(&self.world.desired, observed, &self.world.edges.get(), open)
     }
 
+    /// Lets edges go that are no longer declared, once no process is left that was told their address.
+    fn retire_edges(&self, observed: &ObservedState) -> Vec<String> {
+        let edges = self.world.edges.get();
+        let preparations = self.world.preparations.get();
+        let current = |caller: &ServiceName| match preparations.get(caller) {
+            Some(Preparation::Done(release)) => {
+                let mut replicas = observed.replicas.iter().filter(|(id, _)| id.service == *caller);
+                replicas.all(|(_, replica)| replica.release == *release)
+            }
+            _ => false,
+        };
+        let mut kept = BTreeMap::clone(&edges);
+        kept.retain(|(caller, callee), _| {
+            let declared =
+                self.world.desired.edges().any(|e| e.caller.name == *caller && e.call.callee == *callee);
+            declared || !current(caller)
+        });
+        if kept.len() == edges.len() {
+            return Vec::new();
+        }
+        let gone = edges.keys().filter(|key| !kept.contains_key(*key));
+        let steps =
+            gone.map(|(caller, callee)| format!("the edge from {caller} to {callee} is closed")).collect();
+        if let Err(error) = self.world.store.set_edges(&kept) {
+            // It is let go again by the next control plane.
+            tracing::warn!("the end of an edge could not be recorded: {error}");
+        }
+        self.world.edges.set(Arc::new(kept));
+        steps
+    }
+
     async fn tell(&mut self, table: RouteTable) -> Result<Option<String>, LinkError> {
         let Some(link) = self.link.as_mut() else { return Ok(None) };
         if link.sent.as_ref() == Some(&table) && link.failed.is_empty() {
@@ -175,6 +207,7 @@ impl DataPlaneLoop {
             steps.push(format!("connected to the data plane, pid {}", link.process.pid));
         }
         let observed = self.world.observed();
+        steps.extend(self.retire_edges(&observed));
         let told = self.tell(self.table(&observed)).await;
         steps.extend(self.answered(told).await?);
         let published = self.publish(&observed).await;
@@ -199,8 +232,19 @@ fn data_plane(link: &Link, stats: &Stats, observed: &ObservedState) -> DataPlane
         let_go: draining.map(|(id, _)| id.clone()).collect(),
         in_flight,
         failed: link.failed.clone(),
+        outside: stats.outside.iter().map(outside).collect(),
+        open_circuits: stats.listeners.iter().filter(|l| l.circuit_open).filter_map(edge_of).collect(),
         error: None,
     }
+}
+
+fn outside(stats: &OutsideStats) -> (ServiceName, Outside) {
+    let (addresses, trouble) = (stats.addresses.clone(), stats.trouble.clone());
+    (stats.name.clone(), Outside { addresses, trouble })
+}
+
+fn edge_of(listener: &ListenerStats) -> Option<EdgeKey> {
+    Some((listener.caller.clone()?, listener.callee.clone()?))
 }
 
 impl Reconciler for DataPlaneLoop {

@@ -23,6 +23,7 @@ pub fn app(state: AppState, services: Vec<ServiceStatus>) -> AppStatus {
         started_at: 10_000,
         version: "0.1.0".to_owned(),
         services,
+        externals: Vec::new(),
         route_version: 7,
     }
 }

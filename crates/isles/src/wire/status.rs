@@ -1,8 +1,11 @@
 //! The control plane's status in the words of the admin API.
 
-use console::api::{AppState, AppStatus, ExitStatus, ReplicaStatus, ServiceState, ServiceStatus};
-use control::{Health, Mode, Preparation, Status};
-use model::{ExitReason, Phase, Protocol, ReplicaId, ReplicaState, ServiceSpec};
+use console::api::{
+    AppState, AppStatus, ExitStatus, ExternalState, ExternalStatus, ReplicaStatus, ServiceState,
+    ServiceStatus,
+};
+use control::{DataPlane, Health, Mode, Outside, Preparation, Status};
+use model::{ExitReason, External, Phase, Protocol, ReplicaId, ReplicaState, ServiceSpec};
 
 /// What does not change while the app runs.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +35,34 @@ pub fn app(status: &Status, before: Option<&AppStatus>, about: About, now: u64) 
         started_at: about.started_at,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         services: services.collect(),
+        externals: desired.externals.values().map(|e| external(e, &status.data_plane)).collect(),
         route_version: status.data_plane.version.unwrap_or(0),
+    }
+}
+
+fn external(external: &External, data_plane: &DataPlane) -> ExternalStatus {
+    let Outside { addresses, trouble } = data_plane.outside.get(&external.name).cloned().unwrap_or_default();
+    let cut_off = data_plane.open_circuits.iter().filter(|(_, callee)| *callee == external.name);
+    let cut_off: Vec<&str> = cut_off.map(|(caller, _)| caller.as_str()).collect();
+    let (state, detail) = match trouble {
+        _ if !cut_off.is_empty() => {
+            let callers = cut_off.join(", ");
+            (
+                ExternalState::CircuitOpen,
+                Some(format!("most requests of {callers} failed, so it is not asked for a while")),
+            )
+        }
+        Some(trouble) if addresses.is_empty() => (ExternalState::Unresolved, Some(trouble)),
+        Some(trouble) => (ExternalState::Ready, Some(format!("{trouble}; its last addresses are used"))),
+        None if addresses.is_empty() => (ExternalState::Resolving, None),
+        None => (ExternalState::Ready, None),
+    };
+    ExternalStatus {
+        name: external.name.to_string(),
+        url: external.url.to_string(),
+        state,
+        detail,
+        addresses: addresses.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -7,8 +7,23 @@ const DAY: u64 = 86_400_000;
 
 /// Every table, in the order of the reference.
 pub(crate) static ALL: &[&Table] = &[
-    &ROOT, &GATEWAY, &TLS, &ROUTE, &SERVICE, &HEALTH, &CALL, &SCALE, &DEPLOY, &LIMITS, &STOP, &EXTERNAL,
-    &CONSOLE, &SAGAS, &EVENTS, &SUBSCRIBE,
+    &ROOT,
+    &GATEWAY,
+    &TLS,
+    &ROUTE,
+    &SERVICE,
+    &HEALTH,
+    &CALL,
+    &SCALE,
+    &DEPLOY,
+    &LIMITS,
+    &STOP,
+    &EXTERNAL,
+    &EXTERNAL_LIMITS,
+    &CONSOLE,
+    &SAGAS,
+    &EVENTS,
+    &SUBSCRIBE,
 ];
 
 pub(crate) static ROOT: Table = Table {
@@ -25,6 +40,12 @@ pub(crate) static ROOT: Table = Table {
         key("external", Kind::Tables(&EXTERNAL), "Systems outside that services call, each by its name.")
             .otherwise("none")
             .also(&["externals"]),
+        key(
+            "verify_callers",
+            Kind::Boolean,
+            "Refuse connections to an edge whose process does not belong to the caller; see [edges](edges.md).",
+        )
+        .default("true"),
         key("console", Kind::Table(&CONSOLE), "Admin API and dashboard.")
             .otherwise("`127.0.0.1:9400`")
             .also(&["admin", "dashboard"]),
@@ -113,7 +134,7 @@ pub(crate) static SERVICE: Table = Table {
         key("build", Kind::Words, "How to build it; runs in `dir`. Nothing is filled in.")
             .otherwise("nothing to build")
             .also(&["build_command"]),
-        key("command", Kind::Words, "How to run it: split as a shell splits words, but no shell runs; or an array of words. May contain `${…}`. A program with a slash in its path is relative to `dir`.")
+        key("command", Kind::Words, "How to run it: split as a shell splits words, but no shell runs; or an array of words. May contain `${…}`, but no secret. A program with a slash in its path is relative to `dir`.")
             .required()
             .also(&["cmd", "run", "start", "exec", "entrypoint", "image"]),
         key("artifact", Kind::AnyOf(&[Kind::Path, Kind::List(&Kind::Path)]), "What a release keeps a copy of and runs from.")
@@ -252,10 +273,35 @@ pub(crate) static STOP: Table = Table {
 
 pub(crate) static EXTERNAL: Table = Table {
     title: "external.NAME",
-    doc: "Something outside that services call by its name, with the same timeouts, breaker and telemetry.",
-    keys: &[key("url", Kind::Url, "`http://` or `https://`, host, optional port and path.")
-        .required()
-        .also(&["address", "host", "uri"])],
+    doc: "Something outside that services call by its name. They are told an address of the data plane, which passes requests on with the same deadlines, retries, breaker and counters as between services: see [edges](edges.md).",
+    keys: &[
+        key("url", Kind::Url, "`http://` or `https://`, host, optional port, and a path that everything asked of it begins with.")
+            .required()
+            .also(&["address", "host", "uri"]),
+        key("ca", Kind::Path, "The certificates that its own must be signed by, a PEM file; relative to the manifest.")
+            .otherwise("those that the system trusts")
+            .also(&["ca_cert", "ca_file", "cacert", "certificate"]),
+        key("trace", Kind::Boolean, "Send it `traceparent`, `tracestate` and `x-request-id`.")
+            .default("true")
+            .also(&["traceparent", "tracing"]),
+        key("limits", Kind::Table(&EXTERNAL_LIMITS), "Bounds on requests to it.")
+            .otherwise("see there")
+            .also(&["limit", "timeout"]),
+    ],
+};
+
+pub(crate) static EXTERNAL_LIMITS: Table = Table {
+    title: "external.NAME.limits",
+    doc: "Bounds on requests to a system outside. They mean what `services.NAME.limits` mean.",
+    keys: &[
+        key("timeout", Kind::Duration(1, DAY), "Time limit for a whole request.").default("30s"),
+        key("retries", Kind::Integer(0, 10), "Further attempts after the first, within the retry budget.")
+            .default("2")
+            .also(&["attempts"]),
+        key("in_flight", Kind::Integer(1, 1_000_000), "Requests at one time; more are refused at once.")
+            .default("512")
+            .also(&["concurrency", "max_connections", "max_in_flight"]),
+    ],
 };
 
 pub(crate) static CONSOLE: Table = Table {

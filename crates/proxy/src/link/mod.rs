@@ -61,6 +61,9 @@ pub struct Stats {
     pub endpoints: Vec<EndpointStats>,
     /// Every listener of the table.
     pub listeners: Vec<ListenerStats>,
+    /// Every system outside that the table speaks of.
+    #[serde(default)]
+    pub outside: Vec<OutsideStats>,
 }
 
 /// Counters of one endpoint.
@@ -100,6 +103,23 @@ pub struct ListenerStats {
     pub failures: u64,
     /// Where they went.
     pub targets: Vec<TargetStats>,
+    /// Connections that were refused because their process is not one of the caller's.
+    #[serde(default)]
+    pub refused: u64,
+    /// Whether a circuit of it is not closed.
+    #[serde(default)]
+    pub circuit_open: bool,
+}
+
+/// How a system outside is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideStats {
+    /// Its name.
+    pub name: ServiceName,
+    /// Its addresses as they were found last.
+    pub addresses: Vec<SocketAddr>,
+    /// Why it cannot be called, or why what is known may be out of date.
+    pub trouble: Option<String>,
 }
 
 /// Counters of one listener's attempts at one endpoint.

@@ -97,6 +97,8 @@ impl Table {
             version: 1,
             listeners: vec![],
             upstreams: BTreeMap::new(),
+            verify_callers: false,
+            processes: BTreeMap::new(),
         })
     }
 
@@ -124,7 +126,7 @@ impl Table {
         };
         let endpoints = addresses.iter().enumerate().map(endpoint).collect();
         let timeouts = Timeouts { connect: Duration::from_secs(2), request: Duration::from_secs(5) };
-        let upstream = Upstream { protocol, endpoints, timeouts, retries: 2, in_flight: 512 };
+        let upstream = Upstream { protocol, endpoints, timeouts, retries: 2, in_flight: 512, outside: None };
         self.0.upstreams.insert(service.parse().unwrap(), upstream);
         self
     }

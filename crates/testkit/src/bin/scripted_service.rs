@@ -7,10 +7,14 @@
 //! - `GET /pid`: its pid.
 //! - `GET /slow?ms=N&say=T`: 200 after N milliseconds; first it writes T, if there is one.
 //! - `GET /call?url=U`: what a `GET` of U answers, as `{status, body}`.
+//! - `GET /child?url=U&how=H`: what a process that it starts gets from U; H is `same`, `bare` (an empty environment) or
+//!   `apart` (its own environment, started by a process that has ended, in a session of its own).
 //! - `GET /print?text=T`: writes T to standard output and error.
 //! - `GET /headers`: the header fields it got, as JSON.
 //! - `POST /crash`: aborts.
 //! - anything else: 200 with the path.
+//!
+//! With the arguments `call U` it calls U itself, prints what it was answered, and ends with code 0 if that is not 403.
 //!
 //! A file `crash` in `$ISLES_DATA` makes it end with code 3 at start, after a line on standard error. SIGTERM ends
 //! it once nothing is in flight; with the argument `stubborn` it ignores SIGTERM.
@@ -32,6 +36,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    if let [_, word, url] = std::env::args().collect::<Vec<_>>().as_slice()
+        && word == "call"
+    {
+        let answer = call(url).await;
+        println!("{answer}");
+        std::process::exit(i32::from(answer["status"] == 403));
+    }
     let data = PathBuf::from(std::env::var("ISLES_DATA").unwrap_or_default());
     if data.join("crash").exists() {
         eprintln!("crashing because the test says so");
@@ -97,6 +108,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             text(StatusCode::OK, "slow".into())
         }
         "/call" => text(StatusCode::OK, call(&query("url")).await.to_string()),
+        "/child" => text(StatusCode::OK, child(&query("url"), &query("how")).await),
         "/print" => {
             println!("{}", query("text"));
             eprintln!("{}", query("text"));
@@ -113,6 +125,20 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/crash" => std::process::abort(),
         path => text(StatusCode::OK, path.to_owned()),
     }
+}
+
+async fn child(url: &str, how: &str) -> String {
+    let own = std::env::current_exe().unwrap();
+    let mut command = tokio::process::Command::new(&own);
+    command.args(["call", url]);
+    if how == "bare" {
+        command.env_clear();
+    }
+    if how == "apart" {
+        command = tokio::process::Command::new("sh");
+        command.args(["-c", "setsid \"$0\" call \"$1\" & ", own.to_str().unwrap(), url]);
+    }
+    String::from_utf8(command.output().await.unwrap().stdout).unwrap()
 }
 
 /// A `GET` on a connection of its own.

@@ -19,7 +19,7 @@ const TOO_LITTLE_ROOM: u64 = 200 * MEGABYTE;
 
 /// Looks at the machine on which the app below `root` is to run.
 pub fn look(root: &Path, wants_memory_limits: bool) -> Vec<Finding> {
-    vec![git(), open_files(), room(root), processes(), cgroups(wants_memory_limits)]
+    vec![git(), open_files(), room(root), processes(), callers(), cgroups(wants_memory_limits)]
 }
 
 fn git() -> Finding {
@@ -84,6 +84,19 @@ fn processes() -> Finding {
             topic,
             "this process cannot be found in it",
             "mount it: `mount -t proc proc /proc`; Isles runs on Linux",
+        ),
+    }
+}
+
+/// An edge is for its caller alone.
+fn callers() -> Finding {
+    let topic = "callers";
+    match proxy::can_verify() {
+        Ok(()) => Finding::ok(topic, "connections to an edge can be told to be its caller's"),
+        Err(e) => Finding::warn(
+            topic,
+            format!("this system does not tell whose a connection is: {e}; `verify_callers` has no effect"),
+            "use a Linux whose sandbox, if there is one, allows `sock_diag`",
         ),
     }
 }

@@ -1,6 +1,8 @@
 //! `isles ps`: one row a replica, and below it what is wrong with it.
 
-use console::api::{AppState, AppStatus, ReplicaStatus, ServiceState, ServiceStatus};
+use console::api::{
+    AppState, AppStatus, ExternalState, ExternalStatus, ReplicaStatus, ServiceState, ServiceStatus,
+};
 
 use super::failure;
 use super::style::{self, Symbols};
@@ -19,6 +21,13 @@ const COLUMNS: [Column; 9] = [
     Column { title: "AGE", right: true, expendable: 0 },
 ];
 
+const EXTERNALS: [Column; 4] = [
+    Column { title: "EXTERNAL", right: false, expendable: 0 },
+    Column { title: "STATE", right: false, expendable: 0 },
+    Column { title: "URL", right: false, expendable: 8 },
+    Column { title: "ADDRESSES", right: false, expendable: 9 },
+];
+
 /// How many of a release's characters tell it apart from others.
 const RELEASE: usize = 8;
 
@@ -32,6 +41,12 @@ pub fn render(status: &AppStatus, now: u64, width: usize, symbols: Symbols) -> V
     let rows: Vec<Row> =
         status.services.iter().flat_map(|service| rows(status, service, now, symbols)).collect();
     lines.extend(table::render(&COLUMNS, &rows, width));
+    if !status.externals.is_empty() {
+        lines.push(String::new());
+        let rows: Vec<Row> =
+            status.externals.iter().map(|external| external_row(external, symbols)).collect();
+        lines.extend(table::render(&EXTERNALS, &rows, width));
+    }
     lines
 }
 
@@ -86,6 +101,32 @@ fn replica_row(service: &ServiceStatus, replica: &ReplicaStatus, now: u64, symbo
         _ => Vec::new(),
     };
     Row { cells, below }
+}
+
+fn external_row(external: &ExternalStatus, symbols: Symbols) -> Row {
+    let (state, paint): (_, fn(&str) -> String) = match external.state {
+        ExternalState::Ready => ("ready", style::good),
+        ExternalState::Resolving => ("resolving", style::busy),
+        ExternalState::CircuitOpen => ("circuit open", style::bad),
+        ExternalState::Unresolved => ("unresolved", style::bad),
+        ExternalState::Unknown => ("unknown", style::dim),
+    };
+    let addresses = match external.addresses.as_slice() {
+        [] => "-".to_owned(),
+        [only] => only.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+    };
+    let below = external
+        .detail
+        .iter()
+        .map(|detail| format!("   {} {}", style::busy(symbols.warning), text::plain(detail)));
+    let cells = vec![
+        Cell::plain(&external.name),
+        Cell::painted(state, paint),
+        Cell::plain(&external.url),
+        Cell::plain(addresses),
+    ];
+    Row { cells, below: below.collect() }
 }
 
 /// A service that has no replica now.
@@ -150,6 +191,34 @@ mod tests {
         orders           1  ready           01234567  5001  127.0.0.1:20001         0   38 MB   2m
         orders           2  ready           01234567  5002  127.0.0.1:20002         2   38 MB   2m
         reports          -  scaled to zero  01234567     -  -                       -       -    -
+        ");
+    }
+
+    #[test]
+    fn systems_outside_have_a_table_of_their_own() {
+        let external = |name: &str, state, detail: Option<&str>, addresses: &[&str]| ExternalStatus {
+            name: name.to_owned(),
+            url: format!("https://api.{name}.example/v1"),
+            state,
+            detail: detail.map(str::to_owned),
+            addresses: addresses.iter().map(|a| (*a).to_owned()).collect(),
+        };
+        let mut status = app(AppState::Ready, vec![service("orders", ServiceState::Ready)]);
+        status.externals = vec![
+            external("mail", ExternalState::Unresolved, Some("`api.mail.example` cannot be resolved"), &[]),
+            external("stripe", ExternalState::Ready, None, &["192.0.2.1:443", "192.0.2.2:443"]),
+        ];
+        insta::assert_snapshot!(plain(&render(&status, 131_000, 100, UNICODE)), @r"
+        shop ready up 2 min 1 s, pid 4711
+        gateway http://127.0.0.1:8080
+
+        SERVICE  REPLICA  STATE  RELEASE    PID  ADDRESS          RESTARTS  MEMORY  AGE
+        orders         1  ready  01234567  5001  127.0.0.1:20001         0   38 MB   2m
+
+        EXTERNAL  STATE       URL                            ADDRESSES
+        mail      unresolved  https://api.mail.example/v1    -
+           ! `api.mail.example` cannot be resolved
+        stripe    ready       https://api.stripe.example/v1  192.0.2.1:443 and 1 more
         ");
     }
 
