@@ -60,7 +60,7 @@ pub fn fields(bytes: &[u8]) {
         assert!(!trailers.contains_key(header::CONTENT_LENGTH) && !trailers.contains_key(header::HOST));
     }
     let left = headers::time_left(&all, Trust::Inside);
-    headers::set_time_left(&mut all, left.unwrap_or(Duration::MAX), true);
+    headers::set_time_left(&mut all, left.unwrap_or(Duration::MAX), true, true);
     assert!(headers::time_left(&all, Trust::Inside).is_some(), "a time of ours is not read: {all:?}");
     let trace = headers::set_trace(&mut all, || true);
     let next = ids::Trace::of(&all).unwrap_or_else(|| panic!("a trace of ours is not followed: {all:?}"));
