@@ -125,11 +125,14 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         timeouts,
         retries: 0,
         in_flight: 512,
+        outside: None,
     };
     RouteTable {
         app: name(),
         version: 1,
         listeners: vec![Listener { address: gateway, kind: ListenerKind::Gateway { routes: vec![route] } }],
         upstreams: BTreeMap::from([(name(), upstream)]),
+        verify_callers: false,
+        processes: BTreeMap::new(),
     }
 }
