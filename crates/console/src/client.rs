@@ -14,7 +14,9 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{Accepted, AppStatus, LogItem, LogQuery, Problem, ScaleRequest, ServiceStatus};
+use crate::api::{
+    Accepted, AppStatus, LogItem, LogQuery, Problem, ScaleRequest, ServiceStatus, Spans, Traffic,
+};
 use crate::socket;
 
 /// A platform that does not begin to answer within this time is not well.
@@ -72,6 +74,16 @@ impl Client {
     /// One service as it is now.
     pub async fn service(&self, name: &str) -> Result<ServiceStatus, ClientError> {
         self.get(&format!("/v1/services/{}", escape(name))).await
+    }
+
+    /// What happened between services in the last seconds.
+    pub async fn traffic(&self, seconds: u64) -> Result<Traffic, ClientError> {
+        self.get(&format!("/v1/traffic?seconds={seconds}")).await
+    }
+
+    /// The latest spans that were kept: only those that failed with `errors`; at most `n`.
+    pub async fn spans(&self, errors: bool, n: usize) -> Result<Spans, ClientError> {
+        self.get(&format!("/v1/spans?errors={errors}&n={n}")).await
     }
 
     /// Sets how many replicas a service is to have.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 
-use crate::api::{Accepted, AppStatus, LogEntry, LogQuery};
+use crate::api::{Accepted, AppStatus, LogEntry, LogQuery, SpanQuery, Spans, Traffic};
 
 /// A running app, as the API sees it.
 ///
@@ -27,6 +27,12 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Every line from now on, of all services.
     fn live_logs(&self) -> broadcast::Receiver<Arc<LogEntry>>;
+
+    /// What happened between services in the last seconds.
+    fn traffic(&self, seconds: u64) -> Traffic;
+
+    /// The latest spans that are wanted, the newest first.
+    fn spans(&self, query: &SpanQuery) -> Spans;
 
     /// Begins an orderly end: the state becomes `stopping`, and the socket closes when everything is gone.
     fn down(&self);

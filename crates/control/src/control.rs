@@ -21,6 +21,7 @@ use crate::reconcile::data_plane::DataPlaneLoop;
 use crate::reconcile::{prepare, record::Record, replicas::Replicas};
 use crate::status::{self, Status};
 use crate::store::{EdgeKey, Store, StoreError};
+use crate::traffic::Traffic;
 use crate::world::{DataPlane, Mode, Preparation, State, Wishes, World, now};
 
 /// How long requests that are in flight at the gateway may take when the app ends.
@@ -134,6 +135,7 @@ impl Control {
             wishes: State::new(Wishes { scales, restarts }),
             edges: State::new(Arc::new(edges)),
             data_plane: State::new(DataPlane::default()),
+            traffic: Traffic::default(),
             mode: State::new(Mode::Open),
             retry: Notify::new(),
             stop: CancellationToken::new(),
@@ -155,6 +157,11 @@ impl Control {
     /// How everything is, with every change.
     pub fn status(&self) -> watch::Receiver<Arc<Status>> {
         self.status.clone()
+    }
+
+    /// What happens between services, and spans.
+    pub fn traffic(&self) -> &Traffic {
+        &self.world.traffic
     }
 
     /// Captured output as it comes.

@@ -27,6 +27,7 @@ mod status;
 mod store;
 #[cfg(test)]
 mod testing;
+pub mod traffic;
 mod world;
 
 pub use cleanup::{CleanUpError, clean_up};

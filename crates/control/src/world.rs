@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::paths::Paths;
 use crate::store::{EdgeKey, Store};
+use crate::traffic::Traffic;
 
 /// Everything a reconciler may look at or act on.
 pub struct World {
@@ -36,6 +37,8 @@ pub struct World {
     pub edges: State<Arc<BTreeMap<EdgeKey, SocketAddr>>>,
     /// The data plane. Written by `data_plane`.
     pub data_plane: State<DataPlane>,
+    /// What happens between services. Written by `data_plane`.
+    pub traffic: Traffic,
     /// Whether the app is to run. Written by [`crate::Control`].
     pub mode: State<Mode>,
     /// Tells `prepare` to try again what failed.

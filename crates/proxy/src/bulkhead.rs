@@ -71,19 +71,18 @@ impl Bulkhead {
         others_call: impl FnOnce() -> bool,
     ) -> Result<(), Full> {
         let (limit, learned) = (self.limit(), self.learned());
-        if !self.crowd.enter(worker, u64::from(limit)) {
-            return Err(Full::Limit(limit));
-        }
-        // Nobody but this caller's own limit of none: it only counts.
-        caller.enter(worker, u64::MAX);
-        let (waiting, own_waiting) = (self.crowd.wait(worker), caller.wait(worker));
+        let inside = self.crowd.enter(worker, u64::from(limit)).ok_or(Full::Limit(limit))?;
+        let waiting = self.crowd.wait(worker);
+        caller.count(worker);
         let full = if waiting > u64::from(learned) {
             Some(Full::Learned(learned))
-        } else if (caller.inside() > share(limit) || own_waiting > share(learned)) && others_call() {
-            let share = if own_waiting > share(learned) { share(learned) } else { share(limit) };
-            Some(Full::Share(u32::try_from(share).unwrap_or(u32::MAX)))
         } else {
-            None
+            // One caller has no more than all have: where all have little, its own part need not be added up.
+            let over_limit = || inside > u64::from(share(limit)) && caller.inside() > u64::from(share(limit));
+            let over_learned =
+                || waiting > u64::from(share(learned)) && caller.waiting() > u64::from(share(learned));
+            let over = over_learned().then_some(learned).or_else(|| over_limit().then_some(limit));
+            over.filter(|_| others_call()).map(|of| Full::Share(share(of)))
         };
         match full {
             None => Ok(()),
@@ -110,8 +109,8 @@ impl Bulkhead {
 
 /// What one caller may have of a limit while others call: all but a fifth. With fewer than five places there is nothing to
 /// divide.
-fn share(limit: u32) -> u64 {
-    u64::from(limit - limit / LEFT_TO_OTHERS)
+fn share(limit: u32) -> u32 {
+    limit - limit / LEFT_TO_OTHERS
 }
 
 #[cfg(test)]

@@ -22,25 +22,33 @@ impl Crowd {
         Self((0..workers.max(1)).map(|_| Slot::default()).collect())
     }
 
-    /// Comes in, unless more than `most` are inside then. The limit holds exactly over all workers: each adds itself, then adds
-    /// all up, and steps back if that is too many. Of two that come at the same moment the later one in the order of these
-    /// steps sees both; at most both are refused where one place was left.
-    pub(crate) fn enter(&self, worker: usize, most: u64) -> bool {
+    /// Comes in, unless more than `most` are inside then; returns how many are. The limit holds exactly over all workers:
+    /// each adds itself, then adds all up, and steps back if that is too many. Of two that come at the same moment the later
+    /// one in the order of these steps sees both; at most both are refused where one place was left.
+    pub(crate) fn enter(&self, worker: usize, most: u64) -> Option<u64> {
         let own = &self.slot(worker).inside;
         // One writer each, so a load and a store do; the order between workers is what must be kept.
         let before = own.load(Ordering::Relaxed);
         own.store(before + 1, Ordering::SeqCst);
         let all: u64 = self.0.iter().map(|slot| slot.inside.load(Ordering::SeqCst)).sum();
-        let room = all <= most;
-        if !room {
-            own.store(before, Ordering::SeqCst);
+        if all > most {
+            own.store(before, Ordering::Release);
+            return None;
         }
-        room
+        Some(all)
+    }
+
+    /// Comes in and begins to wait, where there is no limit to look at.
+    pub(crate) fn count(&self, worker: usize) {
+        let slot = self.slot(worker);
+        slot.inside.store(slot.inside.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        slot.waiting.store(slot.waiting.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn leave(&self, worker: usize) {
         let own = &self.slot(worker).inside;
-        own.store(own.load(Ordering::Relaxed).saturating_sub(1), Ordering::SeqCst);
+        // Whoever sees it late sees too many, which breaks no limit.
+        own.store(own.load(Ordering::Relaxed).saturating_sub(1), Ordering::Release);
     }
 
     /// Begins to wait for the head of an answer. Returns how many wait now; this may be off by those that come at this moment.
@@ -103,7 +111,7 @@ mod tests {
                 let (crowd, inside, let_in) = (&crowd, &inside, &let_in);
                 scope.spawn(move || {
                     for _ in 0..20_000 {
-                        if crowd.enter(worker, 2) {
+                        if crowd.enter(worker, 2).is_some() {
                             assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
                             let_in.fetch_add(1, Ordering::Relaxed);
                             inside.fetch_sub(1, Ordering::SeqCst);
@@ -114,6 +122,6 @@ mod tests {
             }
         });
         assert!(let_in.load(Ordering::Relaxed) > 0);
-        assert!(crowd.enter(0, 2) && crowd.enter(1, 2), "everybody has left");
+        assert_eq!([0, 1, 2].map(|worker| crowd.enter(worker, 2)), [Some(1), Some(2), None], "all had left");
     }
 }

@@ -311,7 +311,7 @@ mod tests {
         for (trust, left) in [
             (Trust::Outside, "grpc-status x-sum"),
             (Trust::Inside, "grpc-status x-sum"),
-            (Trust::Response, "grpc-status traceparent x-forwarded-for x-isles-caller x-sum"),
+            (Trust::Response, "grpc-status traceparent x-forwarded-for x-sum"),
         ] {
             let mut trailers = map(text);
             clean_trailers(&mut trailers, trust);

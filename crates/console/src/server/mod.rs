@@ -4,6 +4,8 @@ mod problem;
 #[expect(unused_qualifications, reason = "what utoipa's macro writes out for query parameters is qualified")]
 mod routes;
 mod streams;
+#[expect(unused_qualifications, reason = "as above")]
+mod traffic;
 
 use std::io;
 use std::sync::Arc;
@@ -76,6 +78,8 @@ fn parts() -> (Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(routes::logs))
         .routes(routes!(routes::watch))
         .routes(routes!(routes::down))
+        .routes(routes!(traffic::traffic))
+        .routes(routes!(traffic::spans))
         .routes(routes!(routes::contract))
         .split_for_parts();
     let router = router

@@ -104,3 +104,43 @@ fn post(body: &str) -> String {
         body.len()
     )
 }
+
+#[tokio::test]
+async fn traffic_is_of_a_window_and_spans_are_chosen() {
+    let app = start(16);
+    for (asked, given) in [(10, 10), (0, 1), (100_000, 300)] {
+        assert_eq!(app.client.traffic(asked).await.unwrap().seconds, given);
+    }
+    let span = |trace: u8, kept: &str| console::api::Span {
+        trace: format!("{trace:032x}"),
+        id: "00000000000000aa".to_owned(),
+        parent: None,
+        start: 1,
+        duration_ms: 2.5,
+        head_ms: None,
+        kept: kept.to_owned(),
+        caller: None,
+        callee: "orders".to_owned(),
+        attributes: [("http.response.status_code".to_owned(), model::span::Value::Int(500))].into(),
+        failed_attempts: vec![],
+    };
+    let (good, bad) = (span(1, "sampled"), span(2, "failed"));
+    *app.platform.spans.lock().unwrap() = vec![good.clone(), bad.clone()];
+    let spans = |errors, n| {
+        let client = app.client.clone();
+        async move { client.spans(errors, n).await.unwrap().spans }
+    };
+    assert_eq!(spans(false, 10).await, [good.clone(), bad.clone()]);
+    assert_eq!((spans(true, 10).await, spans(false, 1).await), (vec![bad], vec![good]));
+}
+
+#[tokio::test]
+async fn a_trace_that_is_none_is_refused() {
+    let app = start(16);
+    let mut stream = tokio::net::UnixStream::connect(app.client.socket()).await.unwrap();
+    let request = b"GET /v1/spans?trace=xyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("bad_trace"), "{answer}");
+}

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use console::api::{
     Accepted, AppState, AppStatus, LogEntry, LogQuery, LogStream, ReplicaStatus, ServiceState, ServiceStatus,
+    Span, SpanQuery, Spans, Traffic,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -16,6 +17,7 @@ pub struct InMemory {
     pub status: watch::Sender<Arc<AppStatus>>,
     pub live: broadcast::Sender<Arc<LogEntry>>,
     pub written: Mutex<Vec<LogEntry>>,
+    pub spans: Mutex<Vec<Span>>,
 }
 
 impl InMemory {
@@ -71,6 +73,17 @@ impl Platform for InMemory {
         self.live.subscribe()
     }
 
+    fn traffic(&self, seconds: u64) -> Traffic {
+        Traffic { seconds, ..Traffic::default() }
+    }
+
+    fn spans(&self, query: &SpanQuery) -> Spans {
+        let spans = self.spans.lock().unwrap();
+        let wanted = spans.iter().filter(|span| !query.errors || span.kept == "failed");
+        let wanted = wanted.filter(|span| query.trace.is_none_or(|trace| span.trace == trace.to_string()));
+        Spans { spans: wanted.take(query.n).cloned().collect(), dropped: 0 }
+    }
+
     fn down(&self) {
         self.change(|status| status.state = AppState::Stopping);
     }
@@ -91,6 +104,7 @@ pub fn start(live_capacity: usize) -> Running {
         status: watch::Sender::new(Arc::new(shop())),
         live: broadcast::Sender::new(live_capacity),
         written: Mutex::default(),
+        spans: Mutex::default(),
     });
     let shutdown = CancellationToken::new();
     let listener = console::socket::bind(&socket).unwrap();

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{ListenerKind, ObservedState, Phase, ProcessId, RouteTable, ServiceName, StopPolicy, StopSignal};
 use proxy::link::{Applied, Client, Hello, LinkError, ListenerStats, OutsideStats, Stats};
@@ -32,6 +32,8 @@ pub struct DataPlaneLoop {
     world: Arc<World>,
     wake: Arc<Notify>,
     link: Option<Link>,
+    /// When traffic is to be looked at next.
+    survey_due: Option<Instant>,
 }
 
 struct Link {
@@ -46,7 +48,7 @@ struct Link {
 impl DataPlaneLoop {
     /// With nothing connected yet. `wake` is the loop's own, for the moment when the process ends.
     pub fn new(world: Arc<World>, wake: Arc<Notify>) -> Self {
-        Self { world, wake, link: None }
+        Self { world, wake, link: None, survey_due: None }
     }
 
     /// Asks the data plane to drain and end, and waits until it has.
@@ -181,6 +183,13 @@ impl DataPlaneLoop {
         let Some(link) = self.link.as_mut() else { return Ok(()) };
         let stats = link.client.stats().await?;
         self.world.data_plane.set(data_plane(link, &stats, observed));
+        if self.survey_due.is_none_or(|due| due <= Instant::now()) {
+            // A little less than the pause, so that no pass comes just too early.
+            self.survey_due = Some(Instant::now() + STATS * 9 / 10);
+            let signals = link.client.signals().await?;
+            self.world.traffic.take(link.process, signals, now());
+            self.world.traffic.take_spans(link.client.spans().await?);
+        }
         Ok(())
     }
 

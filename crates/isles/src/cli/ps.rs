@@ -1,25 +1,45 @@
 //! `isles ps`
 
+use console::api::{AppStatus, Traffic};
+use serde::Serialize;
+
 use super::failure::Failure;
 use super::place::{self, FileArg, Place};
 use super::show::style::Symbols;
 use super::show::terminal;
 use super::{output, show};
 
+/// What rates, shares and latencies are about, in seconds.
+const MINUTE: u64 = 60;
+
+/// The app's state with its traffic, as JSON.
+#[derive(Serialize)]
+struct Everything<'a> {
+    #[serde(flatten)]
+    status: &'a AppStatus,
+    traffic: Option<&'a Traffic>,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     file: FileArg,
-    /// Prints the app's whole state as JSON
+    /// Prints the app's whole state as JSON, with the traffic of the last minute
     #[arg(long)]
     json: bool,
 }
 
 pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
-    let status = Place::find(args.file.or(before))?.status().await?;
+    let place = Place::find(args.file.or(before))?;
+    let status = place.status().await?;
+    let now = place::now();
+    // An app that was started a moment ago has no whole minute to divide by.
+    let seconds = (now.saturating_sub(status.started_at) / 1000).clamp(1, MINUTE);
+    // An older control plane knows nothing of this; everything else can be shown all the same.
+    let traffic = place.client().traffic(seconds).await.ok();
     if args.json {
-        return output::json(&status);
+        return output::json(&Everything { status: &status, traffic: traffic.as_ref() });
     }
     let (width, _) = terminal::size(&std::io::stdout());
-    output::lines(&show::ps::render(&status, place::now(), width, Symbols::of_locale()))
+    output::lines(&show::ps::render(&status, traffic.as_ref(), now, width, Symbols::of_locale()))
 }

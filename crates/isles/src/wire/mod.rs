@@ -3,6 +3,7 @@
 mod logs;
 mod platform;
 mod status;
+mod traffic;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use console::api::{Accepted, AppStatus, LogEntry, LogQuery};
+use console::api::{Accepted, AppStatus, LogEntry, LogQuery, Span, SpanQuery, Spans, Traffic};
 use console::{Platform, Refusal};
 use control::{Control, Refused, Status};
 use futures_util::future::BoxFuture;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::logs;
 use super::status::{self, About};
+use super::traffic;
 
 /// How often the memory of processes is read anew while nothing else changes.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -135,6 +136,23 @@ impl Platform for Wired {
 
     fn live_logs(&self) -> broadcast::Receiver<Arc<LogEntry>> {
         self.logs.subscribe()
+    }
+
+    fn traffic(&self, seconds: u64) -> Traffic {
+        let report = self.control.traffic().report(Duration::from_secs(seconds), now());
+        traffic::traffic(&report, seconds)
+    }
+
+    fn spans(&self, query: &SpanQuery) -> Spans {
+        let query = control::traffic::SpanQuery {
+            trace: query.trace,
+            service: query.service.clone(),
+            errors: query.errors,
+            slower_than: Duration::from_millis(query.slower_than_ms),
+            most: query.n,
+        };
+        let (spans, dropped) = self.control.traffic().spans(&query);
+        Spans { spans: spans.iter().map(Span::from).collect(), dropped }
     }
 
     fn down(&self) {

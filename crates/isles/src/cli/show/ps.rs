@@ -1,24 +1,28 @@
 //! `isles ps`: one row a replica, and below it what is wrong with it.
 
 use console::api::{
-    AppState, AppStatus, ExternalState, ExternalStatus, ReplicaStatus, ServiceState, ServiceStatus,
+    AppState, AppStatus, ExternalState, ExternalStatus, ReplicaStatus, ServiceState, ServiceStatus, Traffic,
 };
 
 use super::failure;
 use super::style::{self, Symbols};
 use super::table::{self, Cell, Column, Row};
-use super::text;
+use super::{text, traffic};
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 13] = [
     Column { title: "SERVICE", right: false, expendable: 0 },
     Column { title: "REPLICA", right: true, expendable: 0 },
     Column { title: "STATE", right: false, expendable: 0 },
     Column { title: "RELEASE", right: false, expendable: 9 },
     Column { title: "PID", right: true, expendable: 7 },
     Column { title: "ADDRESS", right: false, expendable: 8 },
-    Column { title: "RESTARTS", right: true, expendable: 6 },
+    Column { title: "RESTARTS", right: true, expendable: 5 },
     Column { title: "MEMORY", right: true, expendable: 0 },
     Column { title: "AGE", right: true, expendable: 0 },
+    Column { title: "REQ/S", right: true, expendable: 0 },
+    Column { title: "ERRORS", right: true, expendable: 0 },
+    Column { title: "P50", right: true, expendable: 6 },
+    Column { title: "P99", right: true, expendable: 4 },
 ];
 
 const EXTERNALS: [Column; 4] = [
@@ -31,15 +35,21 @@ const EXTERNALS: [Column; 4] = [
 /// How many of a release's characters tell it apart from others.
 const RELEASE: usize = 8;
 
-/// The whole picture.
-pub fn render(status: &AppStatus, now: u64, width: usize, symbols: Symbols) -> Vec<String> {
+/// The whole picture; `traffic` is that of the last minute, if it is known.
+pub fn render(
+    status: &AppStatus,
+    traffic: Option<&Traffic>,
+    now: u64,
+    width: usize,
+    symbols: Symbols,
+) -> Vec<String> {
     let mut lines = vec![heading(status, now)];
     if let Some(gateway) = &status.gateway {
         lines.push(format!("{} {}", style::dim("gateway"), style::note(gateway)));
     }
     lines.push(String::new());
     let rows: Vec<Row> =
-        status.services.iter().flat_map(|service| rows(status, service, now, symbols)).collect();
+        status.services.iter().flat_map(|service| rows(status, service, traffic, now, symbols)).collect();
     lines.extend(table::render(&COLUMNS, &rows, width));
     if !status.externals.is_empty() {
         lines.push(String::new());
@@ -62,8 +72,15 @@ fn heading(status: &AppStatus, now: u64) -> String {
     format!("{} {state} {}", style::strong(&status.app), style::dim(&format!("up {up}, pid {}", status.pid)))
 }
 
-fn rows(status: &AppStatus, service: &ServiceStatus, now: u64, symbols: Symbols) -> Vec<Row> {
-    let mut rows: Vec<Row> = service.replicas.iter().map(|r| replica_row(service, r, now, symbols)).collect();
+fn rows(
+    status: &AppStatus,
+    service: &ServiceStatus,
+    traffic: Option<&Traffic>,
+    now: u64,
+    symbols: Symbols,
+) -> Vec<Row> {
+    let replicas = service.replicas.iter();
+    let mut rows: Vec<Row> = replicas.map(|r| replica_row(service, r, traffic, now, symbols)).collect();
     if rows.is_empty() {
         rows.push(empty_row(service));
     }
@@ -77,7 +94,13 @@ fn rows(status: &AppStatus, service: &ServiceStatus, now: u64, symbols: Symbols)
     rows
 }
 
-fn replica_row(service: &ServiceStatus, replica: &ReplicaStatus, now: u64, symbols: Symbols) -> Row {
+fn replica_row(
+    service: &ServiceStatus,
+    replica: &ReplicaStatus,
+    traffic: Option<&Traffic>,
+    now: u64,
+    symbols: Symbols,
+) -> Row {
     let number = replica.id.strip_prefix(service.name.as_str()).and_then(|n| n.strip_prefix('-'));
     let phase = replica.phase.replace('_', " ");
     let age = match replica.pid {
@@ -85,7 +108,7 @@ fn replica_row(service: &ServiceStatus, replica: &ReplicaStatus, now: u64, symbo
         None => "-".to_owned(),
     };
     let restarts = replica.restarts.to_string();
-    let cells = vec![
+    let mut cells = vec![
         Cell::plain(&service.name),
         Cell::plain(number.unwrap_or(&replica.id)),
         Cell::painted(phase, |text| style::phase(&replica.phase, text)),
@@ -96,6 +119,10 @@ fn replica_row(service: &ServiceStatus, replica: &ReplicaStatus, now: u64, symbo
         Cell::plain(replica.memory.map_or_else(|| "-".to_owned(), text::bytes)),
         Cell::plain(age),
     ];
+    // The process before this one had another address.
+    let is_this = |t: &&console::api::ReplicaTraffic| t.id == replica.id && t.address == replica.address;
+    let calls = traffic.and_then(|all| all.replicas.iter().find(is_this)).map(|found| &found.attempts);
+    cells.extend(traffic::cells(calls));
     let below = match (&replica.probe_error, service.state.is_failure()) {
         (Some(error), false) => vec![format!("   {} {}", style::busy(symbols.warning), text::plain(error))],
         _ => Vec::new(),
@@ -143,7 +170,7 @@ fn empty_row(service: &ServiceStatus) -> Row {
         Cell::painted(state, |text| style::state(service.state, text)),
         Cell::painted(release, style::dim),
     ];
-    cells.extend((0..5).map(|_| Cell::plain("-")));
+    cells.extend((cells.len()..COLUMNS.len()).map(|_| Cell::plain("-")));
     Row { cells, below: Vec::new() }
 }
 
@@ -153,6 +180,8 @@ fn short(release: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use console::api::{Calls, ReplicaTraffic};
+
     use super::*;
     use crate::cli::show::style::UNICODE;
     use crate::cli::testing::{app, crashing, plain, replica, service};
@@ -172,25 +201,49 @@ mod tests {
         app(AppState::Degraded, services)
     }
 
+    /// Requests for one of the replicas of orders, and some for a process that is gone.
+    fn traffic() -> Traffic {
+        let replica = |index: u32, port: u32, attempts: Calls| ReplicaTraffic {
+            id: format!("orders-{index}"),
+            release: "0123456789ab".to_owned(),
+            address: format!("127.0.0.1:{port}"),
+            attempts,
+            in_flight: 0,
+            ejected: false,
+            ejections: 0,
+        };
+        let calls = Calls {
+            count: 750,
+            rate: 12.5,
+            failed: 18,
+            error_share: Some(0.024),
+            p50_ms: Some(3.21),
+            p99_ms: Some(187.0),
+            ..Calls::default()
+        };
+        let replicas = vec![replica(1, 20_001, calls.clone()), replica(2, 29_999, calls)];
+        Traffic { seconds: 60, replicas, ..Traffic::default() }
+    }
+
     #[test]
     fn a_wide_terminal_shows_everything() {
-        insta::assert_snapshot!(plain(&render(&shop(), 131_000, 140, UNICODE)), @r"
+        insta::assert_snapshot!(plain(&render(&shop(), Some(&traffic()), 131_000, 140, UNICODE)), @r"
         shop degraded up 2 min 1 s, pid 4711
         gateway http://127.0.0.1:8080
 
-        SERVICE    REPLICA  STATE           RELEASE    PID  ADDRESS          RESTARTS  MEMORY  AGE
-        accounts         1  unready         01234567  5001  127.0.0.1:20001         0   38 MB   2m
+        SERVICE    REPLICA  STATE           RELEASE    PID  ADDRESS          RESTARTS  MEMORY  AGE  REQ/S  ERRORS    P50    P99
+        accounts         1  unready         01234567  5001  127.0.0.1:20001         0   38 MB   2m      -       -      -      -
            ! GET /health: 503 Service Unavailable
-        catalog          -  build failed    -            -  -                       -       -    -
+        catalog          -  build failed    -            -  -                       -       -    -      -       -      -      -
            build failed: `npm run build` exited with code 1
            │ src/app.ts(3,1): error TS2304: Cannot find name 'x'.
-        inventory        1  crash loop      01234567     -  127.0.0.1:20001         6       -    -
+        inventory        1  crash loop      01234567     -  127.0.0.1:20001         6       -    -      -       -      -      -
            crash loop: exited with code 3 after 0.2 s (6 restarts)
            │ reading config
            │ error: DATABASE_URL is not set
-        orders           1  ready           01234567  5001  127.0.0.1:20001         0   38 MB   2m
-        orders           2  ready           01234567  5002  127.0.0.1:20002         2   38 MB   2m
-        reports          -  scaled to zero  01234567     -  -                       -       -    -
+        orders           1  ready           01234567  5001  127.0.0.1:20001         0   38 MB   2m     12    2.4%  3.2ms  187ms
+        orders           2  ready           01234567  5002  127.0.0.1:20002         2   38 MB   2m      -       -      -      -
+        reports          -  scaled to zero  01234567     -  -                       -       -    -      -       -      -      -
         ");
     }
 
@@ -208,12 +261,12 @@ mod tests {
             external("mail", ExternalState::Unresolved, Some("`api.mail.example` cannot be resolved"), &[]),
             external("stripe", ExternalState::Ready, None, &["192.0.2.1:443", "192.0.2.2:443"]),
         ];
-        insta::assert_snapshot!(plain(&render(&status, 131_000, 100, UNICODE)), @r"
+        insta::assert_snapshot!(plain(&render(&status, None, 131_000, 140, UNICODE)), @r"
         shop ready up 2 min 1 s, pid 4711
         gateway http://127.0.0.1:8080
 
-        SERVICE  REPLICA  STATE  RELEASE    PID  ADDRESS          RESTARTS  MEMORY  AGE
-        orders         1  ready  01234567  5001  127.0.0.1:20001         0   38 MB   2m
+        SERVICE  REPLICA  STATE  RELEASE    PID  ADDRESS          RESTARTS  MEMORY  AGE  REQ/S  ERRORS  P50  P99
+        orders         1  ready  01234567  5001  127.0.0.1:20001         0   38 MB   2m      -       -    -    -
 
         EXTERNAL  STATE       URL                            ADDRESSES
         mail      unresolved  https://api.mail.example/v1    -
@@ -224,23 +277,23 @@ mod tests {
 
     #[test]
     fn a_narrow_one_leaves_the_least_important_columns_out() {
-        insta::assert_snapshot!(plain(&render(&shop(), 131_000, 72, UNICODE)), @r"
+        insta::assert_snapshot!(plain(&render(&shop(), Some(&traffic()), 131_000, 72, UNICODE)), @r"
         shop degraded up 2 min 1 s, pid 4711
         gateway http://127.0.0.1:8080
 
-        SERVICE    REPLICA  STATE            PID  RESTARTS  MEMORY  AGE
-        accounts         1  unready         5001         0   38 MB   2m
+        SERVICE    REPLICA  STATE           MEMORY  AGE  REQ/S  ERRORS    P99
+        accounts         1  unready          38 MB   2m      -       -      -
            ! GET /health: 503 Service Unavailable
-        catalog          -  build failed       -         -       -    -
+        catalog          -  build failed         -    -      -       -      -
            build failed: `npm run build` exited with code 1
            │ src/app.ts(3,1): error TS2304: Cannot find name 'x'.
-        inventory        1  crash loop         -         6       -    -
+        inventory        1  crash loop           -    -      -       -      -
            crash loop: exited with code 3 after 0.2 s (6 restarts)
            │ reading config
            │ error: DATABASE_URL is not set
-        orders           1  ready           5001         0   38 MB   2m
-        orders           2  ready           5002         2   38 MB   2m
-        reports          -  scaled to zero     -         -       -    -
+        orders           1  ready            38 MB   2m     12    2.4%  187ms
+        orders           2  ready            38 MB   2m      -       -      -
+        reports          -  scaled to zero       -    -      -       -      -
         ");
     }
 }

@@ -3,8 +3,15 @@
 //! All times are Unix milliseconds. Readers accept fields and values they do not know, so an older command line
 //! can speak to a newer platform: a state it has never heard of becomes `Unknown`.
 
+mod traffic;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use traffic::{
+    Calls, EdgeTotals, EdgeTraffic, FailedAttempt, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Span,
+    SpanQuery, Spans, Traffic,
+};
 
 /// A running app, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

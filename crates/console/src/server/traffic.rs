@@ -1,0 +1,83 @@
+//! What happens between services.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Context;
+use crate::Refusal;
+use crate::api::{Problem, SpanQuery, Spans, Traffic};
+
+/// The window when nobody says another, and the longest, in seconds.
+const DEFAULT_SECONDS: u64 = 60;
+const MOST_SECONDS: u64 = 300;
+/// Spans when nobody says how many, and the most.
+const DEFAULT_SPANS: usize = 100;
+const MOST_SPANS: usize = 4096;
+
+/// What `GET /v1/traffic` takes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct TrafficParams {
+    /// How many seconds back: 60 when absent, 300 at most.
+    #[serde(default)]
+    seconds: Option<u64>,
+}
+
+/// Rates, failures and latencies of every edge, release, replica and service.
+#[utoipa::path(get, path = "/v1/traffic", params(TrafficParams),
+    responses((status = 200, body = Traffic),
+              (status = 400, body = Problem, content_type = "application/problem+json")))]
+pub async fn traffic(
+    State(context): State<Context>,
+    params: Result<Query<TrafficParams>, QueryRejection>,
+) -> Result<Json<Traffic>, Refusal> {
+    let Query(params) = params?;
+    let seconds = params.seconds.unwrap_or(DEFAULT_SECONDS).clamp(1, MOST_SECONDS);
+    Ok(Json(context.platform.traffic(seconds)))
+}
+
+/// What `GET /v1/spans` takes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SpanParams {
+    /// Of this trace: 32 hexadecimal digits.
+    #[serde(default)]
+    trace: Option<String>,
+    /// With this caller or callee.
+    #[serde(default)]
+    service: Option<String>,
+    /// Only those that failed.
+    #[serde(default)]
+    errors: bool,
+    /// Only those that took longer, in milliseconds.
+    #[serde(default)]
+    slower_than_ms: u64,
+    /// How many at most: 100 when absent, 4096 at most.
+    #[serde(default)]
+    n: Option<usize>,
+}
+
+/// The latest requests that were kept: samples, slow ones, and all that failed. The newest first.
+#[utoipa::path(get, path = "/v1/spans", params(SpanParams),
+    responses((status = 200, body = Spans),
+              (status = 400, body = Problem, content_type = "application/problem+json")))]
+pub async fn spans(
+    State(context): State<Context>,
+    params: Result<Query<SpanParams>, QueryRejection>,
+) -> Result<Json<Spans>, Refusal> {
+    let Query(params) = params?;
+    let trace = params.trace.as_deref().map(str::parse).transpose();
+    let trace =
+        trace.map_err(|e| Refusal { code: "bad_trace", detail: format!("trace: {e}"), status: 400 })?;
+    let query = SpanQuery {
+        trace,
+        service: params.service,
+        errors: params.errors,
+        slower_than_ms: params.slower_than_ms,
+        n: params.n.unwrap_or(DEFAULT_SPANS).min(MOST_SPANS),
+    };
+    Ok(Json(context.platform.spans(&query)))
+}

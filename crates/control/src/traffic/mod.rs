@@ -1,0 +1,251 @@
+//! What happens between services: the data plane's counts as rates over a window, and the spans that it kept.
+//!
+//! The planner and the admin API read this; nothing of it outlives the control plane, and the data plane needs none of it.
+
+mod series;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::{ProcessId, ReleaseId, ReplicaId, ServiceName, Span, Tally};
+use proxy::link::{EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
+use tokio::sync::broadcast;
+
+pub use series::HISTORY;
+use series::{Series, millis};
+
+/// Spans that are kept.
+const SPANS: usize = 4096;
+/// Portions of spans that a reader may lag behind.
+const BACKLOG: usize = 64;
+
+/// A listener's address, the caller (none: the gateway) and the callee.
+type EdgeKey = (SocketAddr, Option<ServiceName>, ServiceName);
+
+/// One process of a replica: the next one has another address, and counts anew.
+type ReplicaKey = (ReplicaId, ReleaseId, SocketAddr);
+
+/// The history of all traffic. Every method returns copies.
+#[derive(Debug)]
+pub struct Traffic {
+    state: Mutex<State>,
+    spans: broadcast::Sender<Arc<[Span]>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The data plane that counts.
+    process: Option<ProcessId>,
+    edges: BTreeMap<EdgeKey, Series>,
+    releases: BTreeMap<(EdgeKey, ReleaseId), Series>,
+    replicas: BTreeMap<ReplicaKey, Series>,
+    latest: Signals,
+    spans: VecDeque<Span>,
+    dropped: u64,
+}
+
+/// Traffic within a window.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// The window.
+    pub window: Duration,
+    /// The edges of the routing table in force.
+    pub edges: Vec<EdgeTraffic>,
+    /// The releases that got calls in the window, those that left since included.
+    pub releases: Vec<ReleaseTraffic>,
+    /// The replicas that run.
+    pub replicas: Vec<ReplicaTraffic>,
+    /// Places and limits of every service.
+    pub services: Vec<ServiceSignals>,
+}
+
+/// The calls of one caller to one callee.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EdgeTraffic {
+    /// Requests in the window.
+    pub window: Tally,
+    /// All that was counted since the data plane began, and how things are now.
+    pub now: EdgeSignals,
+}
+
+/// The attempts of one caller at one release of a callee, within the window: what a deploy is judged by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleaseTraffic {
+    /// Who calls; none is the gateway.
+    pub caller: Option<ServiceName>,
+    /// Whom.
+    pub callee: ServiceName,
+    /// Which release of it.
+    pub release: ReleaseId,
+    /// Attempts.
+    pub window: Tally,
+}
+
+/// The attempts at one replica.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplicaTraffic {
+    /// Attempts in the window.
+    pub window: Tally,
+    /// All that was counted, and how things are now.
+    pub now: ReplicaSignals,
+}
+
+/// Which spans are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct SpanQuery {
+    /// Of this trace.
+    pub trace: Option<model::TraceId>,
+    /// With this caller or callee.
+    pub service: Option<String>,
+    /// Those that failed.
+    pub errors: bool,
+    /// Those that took longer.
+    pub slower_than: Duration,
+    /// At most so many.
+    pub most: usize,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { state: Mutex::default(), spans: broadcast::Sender::new(BACKLOG) }
+    }
+}
+
+impl Traffic {
+    /// Takes what the data plane `process` has counted by `at` (milliseconds).
+    pub fn take(&self, process: ProcessId, signals: Signals, at: u64) {
+        let mut state = self.lock();
+        // Of the first data plane nothing is known before this; a later one was started by this control plane and
+        // counts from zero.
+        let begins = state.process.is_none();
+        if !begins && state.process != Some(process) {
+            state.restart();
+        }
+        state.process = Some(process);
+        for edge in &signals.edges {
+            let key = edge_key(edge);
+            for (release, tally) in &edge.releases {
+                let series = state.releases.entry((key.clone(), release.clone())).or_default();
+                series.take(tally.clone(), at, begins);
+            }
+            state.edges.entry(key).or_default().take(edge.requests.clone(), at, begins);
+        }
+        for replica in &signals.replicas {
+            let series = state.replicas.entry(replica_key(replica)).or_default();
+            series.take(replica.attempts.clone(), at, begins);
+        }
+        state.latest = signals;
+        state.forget(at);
+    }
+
+    /// Takes spans that the data plane kept.
+    pub fn take_spans(&self, new: Spans) {
+        let mut state = self.lock();
+        state.dropped += new.dropped;
+        state.spans.extend(new.spans.iter().cloned());
+        let surplus = state.spans.len().saturating_sub(SPANS);
+        state.spans.drain(..surplus);
+        drop(state);
+        if !new.spans.is_empty() {
+            // Nobody listens as long as nothing stores them.
+            let _ = self.spans.send(new.spans.into());
+        }
+    }
+
+    /// Every span from now on, in portions.
+    pub fn live_spans(&self) -> broadcast::Receiver<Arc<[Span]>> {
+        self.spans.subscribe()
+    }
+
+    /// What happened within `window` before `at` (milliseconds); at most [`HISTORY`] is known.
+    pub fn report(&self, window: Duration, at: u64) -> Report {
+        let state = self.lock();
+        let from = at.saturating_sub(millis(window));
+        let since = |series: Option<&Series>| series.map(|series| series.since(from)).unwrap_or_default();
+        let edges = state
+            .latest
+            .edges
+            .iter()
+            .map(|now| EdgeTraffic { window: since(state.edges.get(&edge_key(now))), now: now.clone() });
+        let replicas = state.latest.replicas.iter().map(|now| ReplicaTraffic {
+            window: since(state.replicas.get(&replica_key(now))),
+            now: now.clone(),
+        });
+        let releases = state.releases.iter().map(|(((_, caller, callee), release), series)| ReleaseTraffic {
+            caller: caller.clone(),
+            callee: callee.clone(),
+            release: release.clone(),
+            window: series.since(from),
+        });
+        Report {
+            window,
+            edges: edges.collect(),
+            releases: releases.filter(|release| !release.window.is_empty()).collect(),
+            replicas: replicas.collect(),
+            services: state.latest.services.clone(),
+        }
+    }
+
+    /// The latest spans that are wanted, newest first, and how many the data plane had to drop since the beginning.
+    pub fn spans(&self, query: &SpanQuery) -> (Vec<Span>, u64) {
+        let state = self.lock();
+        let mut found: Vec<Span> = state.spans.iter().filter(|span| query.wants(span)).cloned().collect();
+        found.sort_by_key(|span| std::cmp::Reverse(span.start));
+        found.truncate(query.most);
+        (found, state.dropped)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every step leaves it whole enough: these are counts for people and for judgements over many.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn restart(&mut self) {
+        self.edges.values_mut().for_each(Series::restart);
+        self.releases.values_mut().for_each(Series::restart);
+        self.replicas.values_mut().for_each(Series::restart);
+    }
+
+    /// Forgets what is not counted any more and of which no history is left. What is still counted must stay: its next
+    /// counts go on from the last.
+    fn forget(&mut self, at: u64) {
+        let edges: BTreeSet<EdgeKey> = self.latest.edges.iter().map(edge_key).collect();
+        let replicas: BTreeSet<ReplicaKey> = self.latest.replicas.iter().map(replica_key).collect();
+        let of_edge = |edge: &EdgeSignals| {
+            let key = edge_key(edge);
+            edge.releases.iter().map(|(release, _)| (key.clone(), release.clone())).collect::<Vec<_>>()
+        };
+        let releases: BTreeSet<(EdgeKey, ReleaseId)> = self.latest.edges.iter().flat_map(of_edge).collect();
+        self.edges.retain(|key, series| edges.contains(key) || !series.is_over(at));
+        self.releases.retain(|key, series| releases.contains(key) || !series.is_over(at));
+        self.replicas.retain(|key, series| replicas.contains(key) || !series.is_over(at));
+    }
+}
+
+fn edge_key(edge: &EdgeSignals) -> EdgeKey {
+    (edge.listener, edge.caller.clone(), edge.callee.clone())
+}
+
+fn replica_key(replica: &ReplicaSignals) -> ReplicaKey {
+    (replica.replica.clone(), replica.release.clone(), replica.address)
+}
+
+impl SpanQuery {
+    fn wants(&self, span: &Span) -> bool {
+        let named = |service: &str| {
+            span.callee.as_str() == service
+                || span.caller.as_ref().is_some_and(|caller| caller.as_str() == service)
+        };
+        self.trace.is_none_or(|trace| span.trace == trace)
+            && self.service.as_deref().is_none_or(named)
+            && (!self.errors || span.failed())
+            && u128::from(span.duration) > self.slower_than.as_nanos()
+    }
+}
+
+#[cfg(test)]
+mod tests;

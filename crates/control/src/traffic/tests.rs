@@ -1,0 +1,138 @@
+//! Counts of a data plane that is scripted.
+
+use model::{Circuit, Kept, SpanId, TraceId};
+
+use super::*;
+
+fn process(pid: u32) -> ProcessId {
+    ProcessId { pid, start_time: 1 }
+}
+
+fn tally(success: u64, failed: u64) -> Tally {
+    let mut tally = Tally::default();
+    tally.outcomes.success = success;
+    tally.outcomes.server_error = failed;
+    tally.outcomes.failed = failed;
+    tally
+}
+
+/// An edge from `web` to `db`, with so many calls to each of two releases.
+fn counted(old: u64, new: u64) -> Signals {
+    let release = |name: &str, count| (ReleaseId(name.to_owned()), tally(count, 1));
+    let edge = EdgeSignals {
+        listener: ([127, 0, 0, 1], 7).into(),
+        caller: Some("web".parse().unwrap()),
+        callee: "db".parse().unwrap(),
+        requests: tally(old + new, 2),
+        whole: Default::default(),
+        releases: vec![release("old", old), release("new", new)],
+        codes: BTreeMap::new(),
+        in_flight: 0,
+        retries: 0,
+        retries_refused: 0,
+        shed: 0,
+        over_share: 0,
+        circuit: Circuit::Closed,
+        openings: 0,
+    };
+    let replica = ReplicaSignals {
+        replica: "db-1".parse().unwrap(),
+        release: ReleaseId("old".to_owned()),
+        address: ([127, 0, 0, 1], 8).into(),
+        attempts: tally(old, 1),
+        in_flight: 0,
+        ejected: false,
+        ejections: 0,
+    };
+    Signals { edges: vec![edge], replicas: vec![replica], services: vec![] }
+}
+
+fn calls(report: &Report) -> (u64, u64, Vec<(&str, u64)>) {
+    let releases =
+        report.releases.iter().map(|r| (r.release.0.as_str(), r.window.outcomes.success)).collect();
+    let replica = report.replicas[0].window.outcomes.success;
+    (report.edges[0].window.outcomes.success, replica, releases)
+}
+
+#[test]
+fn a_report_holds_the_calls_of_its_window_by_release() {
+    let traffic = Traffic::default();
+    traffic.take(process(1), counted(500, 0), 10_000);
+    let second = Duration::from_secs(1);
+    assert_eq!(calls(&traffic.report(second * 60, 10_000)), (0, 0, vec![]), "who knows when those were");
+    traffic.take(process(1), counted(530, 10), 11_000);
+    traffic.take(process(1), counted(530, 30), 12_000);
+    assert_eq!(calls(&traffic.report(second * 60, 12_000)), (60, 30, vec![("new", 30), ("old", 30)]));
+    assert_eq!(calls(&traffic.report(second, 12_000)), (20, 0, vec![("new", 20)]));
+
+    // Another data plane, in place of one that was killed.
+    traffic.take(process(2), counted(7, 0), 13_000);
+    assert_eq!(calls(&traffic.report(second, 13_000)), (7, 7, vec![("new", 0), ("old", 7)]));
+}
+
+#[test]
+fn what_left_is_remembered_for_a_while_and_then_forgotten() {
+    let traffic = Traffic::default();
+    traffic.take(process(1), Signals::default(), 0);
+    traffic.take(process(1), counted(0, 5), 1_000);
+    let mut later = counted(0, 0);
+    later.edges[0].releases.pop();
+    traffic.take(process(1), later.clone(), 2_000);
+    assert_eq!(traffic.report(HISTORY, 2_000).releases.len(), 2);
+    traffic.take(process(1), later, 400_000);
+    assert_eq!(traffic.report(HISTORY, 400_000).releases, []);
+    assert_eq!(traffic.lock().releases.len(), 1, "what is still counted goes on from here");
+    traffic.take(process(1), Signals::default(), 800_000);
+    assert!(traffic.lock().edges.is_empty());
+}
+
+fn span(start: u64, callee: &str, status: u16, millis: u64) -> Span {
+    Span {
+        trace: TraceId(u128::from(start)),
+        id: SpanId(1),
+        parent: None,
+        sampled: true,
+        kept: Kept::Sampled,
+        start,
+        duration: millis * 1_000_000,
+        head: None,
+        caller: Some("web".parse().unwrap()),
+        callee: callee.parse().unwrap(),
+        replica: None,
+        release: None,
+        listener: ([127, 0, 0, 1], 7).into(),
+        method: "GET".to_owned(),
+        path: "/".to_owned(),
+        status: Some(status),
+        grpc_status: None,
+        error: None,
+        cancelled: false,
+        passed_on: false,
+        request_id: None,
+        attempts: 1,
+        failed_attempts: vec![],
+    }
+}
+
+#[test]
+fn spans_are_found_and_the_oldest_give_way() {
+    let traffic = Traffic::default();
+    let mut live = traffic.live_spans();
+    let spans = vec![span(3, "db", 200, 5), span(1, "db", 500, 5), span(2, "mail", 200, 50)];
+    traffic.take_spans(Spans { spans, dropped: 4 });
+    assert_eq!(live.try_recv().unwrap().len(), 3);
+    let all = SpanQuery { most: 10, ..SpanQuery::default() };
+    let starts = |query: &SpanQuery| traffic.spans(query).0.iter().map(|s| s.start).collect::<Vec<_>>();
+    assert_eq!((starts(&all), traffic.spans(&all).1), (vec![3, 2, 1], 4));
+    assert_eq!(starts(&SpanQuery { most: 1, ..all.clone() }), [3]);
+    assert_eq!(starts(&SpanQuery { errors: true, ..all.clone() }), [1]);
+    assert_eq!(starts(&SpanQuery { slower_than: Duration::from_millis(20), ..all.clone() }), [2]);
+    assert_eq!(starts(&SpanQuery { service: Some("mail".into()), ..all.clone() }), [2]);
+    assert_eq!(starts(&SpanQuery { service: Some("web".into()), ..all.clone() }), [3, 2, 1]);
+    assert_eq!(starts(&SpanQuery { trace: Some(TraceId(2)), ..all.clone() }), [2]);
+
+    let many = (10..10 + SPANS as u64).map(|n| span(n, "db", 200, 1)).collect();
+    traffic.take_spans(Spans { spans: many, dropped: 0 });
+    let kept = starts(&SpanQuery { most: usize::MAX, ..all });
+    assert_eq!((kept.len(), kept.last()), (SPANS, Some(&10)));
+}
