@@ -1,7 +1,7 @@
-//! A data plane that applies a route table to itself, for benchmarks and for trying things out: one gateway, one
-//! service, any number of replicas.
+//! A data plane that applies a route table to itself, for benchmarks and for trying things out: one gateway, any number
+//! of services, each at a path and with one replica.
 //!
-//! `standalone LISTEN WORKERS REPLICA…`, such as `standalone 127.0.0.1:8080 2 127.0.0.1:9000`.
+//! `standalone LISTEN WORKERS PROTOCOL PATH=REPLICA…`, such as `standalone 127.0.0.1:8080 2 http /=127.0.0.1:9000`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,11 +17,16 @@ use proxy::link::Client;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: standalone LISTEN WORKERS REPLICA...";
+    let usage = "usage: standalone LISTEN WORKERS http|grpc PATH=REPLICA...";
     let listen: SocketAddr = arguments.next().ok_or(usage)?.parse()?;
     let workers = arguments.next().ok_or(usage)?.parse()?;
-    let replicas = arguments.map(|text| text.parse()).collect::<Result<Vec<SocketAddr>, _>>()?;
-    let table = table(listen, &replicas)?;
+    let protocol = match arguments.next().as_deref() {
+        Some("http") => Protocol::Http,
+        Some("grpc") => Protocol::Grpc,
+        _ => return Err(usage.into()),
+    };
+    let ways = arguments.map(|text| way(&text).ok_or(usage)).collect::<Result<Vec<_>, _>>()?;
+    let table = table(listen, protocol, &ways)?;
 
     let socket = std::env::temp_dir().join(format!("isles-standalone-{}.sock", std::process::id()));
     let options = proxy::Options { socket: socket.clone(), workers };
@@ -48,35 +53,54 @@ fn apply(socket: PathBuf, table: RouteTable) -> Result<(), String> {
     })
 }
 
-fn table(listen: SocketAddr, replicas: &[SocketAddr]) -> Result<RouteTable, Box<dyn Error>> {
-    let service = ServiceName::new("service")?;
-    let route = Route {
-        path: "/".to_owned(),
+/// A path and the replica that answers there.
+fn way(text: &str) -> Option<(String, SocketAddr)> {
+    let (path, replica) = text.split_once('=')?;
+    Some((path.to_owned(), replica.parse().ok()?))
+}
+
+fn table(
+    listen: SocketAddr,
+    protocol: Protocol,
+    ways: &[(String, SocketAddr)],
+) -> Result<RouteTable, Box<dyn Error>> {
+    let mut routes = Vec::new();
+    let mut upstreams = BTreeMap::new();
+    for (index, (path, replica)) in ways.iter().enumerate() {
+        let service = ServiceName::new(&format!("service-{index}"))?;
+        routes.push(route(path, &service));
+        upstreams.insert(service.clone(), upstream(protocol, service, *replica));
+    }
+    Ok(RouteTable {
+        app: ServiceName::new("standalone")?,
+        version: 1,
+        listeners: vec![Listener { address: listen, kind: ListenerKind::Gateway { routes } }],
+        upstreams,
+        verify_callers: false,
+        processes: BTreeMap::new(),
+    })
+}
+
+fn route(path: &str, service: &ServiceName) -> Route {
+    Route {
+        path: path.to_owned(),
         host: None,
         methods: Vec::new(),
         service: service.clone(),
         strip: false,
         timeout: None,
-    };
-    let endpoint = |(index, address): (u32, &SocketAddr)| Endpoint {
-        replica: ReplicaId { service: service.clone(), index },
-        release: ReleaseId("standalone".to_owned()),
-        address: *address,
-    };
-    let upstream = Upstream {
-        protocol: Protocol::Http,
-        endpoints: (1..).zip(replicas).map(endpoint).collect(),
+    }
+}
+
+fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr) -> Upstream {
+    let replica = ReplicaId { service, index: 1 };
+    let release = ReleaseId("standalone".to_owned());
+    Upstream {
+        protocol,
+        endpoints: vec![Endpoint { replica, release, address }],
         timeouts: Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) },
         retries: 2,
         in_flight: u32::MAX,
         outside: None,
-    };
-    Ok(RouteTable {
-        app: ServiceName::new("standalone")?,
-        version: 1,
-        listeners: vec![Listener { address: listen, kind: ListenerKind::Gateway { routes: vec![route] } }],
-        upstreams: BTreeMap::from([(service.clone(), upstream)]),
-        verify_callers: false,
-        processes: BTreeMap::new(),
-    })
+    }
 }
