@@ -89,7 +89,7 @@ def machine(tools):
 
     versions = [version("nginx", "-v"), version("haproxy", "-v"), version("h2load", "--version")]
     if tools.envoy:
-        versions.append("Envoy " + version(tools.envoy, "--version").split("/")[1])
+        versions.append("Envoy " + re.search(r"/(\d+\.\d+\.\d+)/", version(tools.envoy, "--version"))[1])
     return f"{os.cpu_count()} cores ({model[1] if model else os.uname().machine}), Linux {os.uname().release}; " + "; ".join(versions)
 
 

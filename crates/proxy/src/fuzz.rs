@@ -2,6 +2,8 @@
 //!
 //! The targets are in `crates/proxy/fuzz`; `tests/corpus.rs` sends their seeds through the same functions.
 
+#![allow(clippy::panic, reason = "a fuzzer finds what panics")]
+
 use std::time::Duration;
 
 use futures_util::FutureExt;

@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::alarm::Alarm;
 use crate::body::Outgoing;
+use crate::connection::{CONNECTION_WINDOW, LocalExecutor, STREAM_WINDOW};
 use crate::outbound::Speech;
 use crate::outside::tls::{Tls, agreed_on_h2};
 use crate::table::{Endpoint, Table};
@@ -278,9 +279,10 @@ async fn multiplexed<S>(stream: S) -> io::Result<Rc<Multiplexed>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = http2::Builder::new(crate::connection::LocalExecutor)
+    let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
-        .adaptive_window(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
