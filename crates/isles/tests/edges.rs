@@ -49,7 +49,7 @@ fn a_callee_is_reached_at_the_address_that_the_callers_code_has() {
     );
     let answers = |address: SocketAddr, service: &str| {
         let answer = asked_by_web(&app, "call?", &format!("http://{address}/pid"))?;
-        (answer["body"] == app.pids(service)[0].to_string()).then_some(())
+        (answer["body"].as_str()? == app.pids(service)[0].to_string()).then_some(())
     };
     for round in 0..2 {
         for (address, service) in [(http, "api"), (tcp, "db")] {
