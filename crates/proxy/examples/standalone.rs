@@ -67,7 +67,7 @@ fn table(
     let mut routes = Vec::new();
     let mut upstreams = BTreeMap::new();
     for (index, (path, replica)) in ways.iter().enumerate() {
-        let service = ServiceName::new(&format!("service-{index}"))?;
+        let service = ServiceName::new(format!("service-{index}"))?;
         routes.push(route(path, &service));
         upstreams.insert(service.clone(), upstream(protocol, service, *replica));
     }
