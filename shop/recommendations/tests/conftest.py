@@ -33,7 +33,7 @@ class Service:
             [sys.executable, "-m", "recommendations"],
             cwd=HERE, env=environment, stdout=subprocess.PIPE, text=True,
         )
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def wait_ready(self) -> float:
         """Seconds from the start until it was ready."""
