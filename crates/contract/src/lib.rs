@@ -4,7 +4,7 @@
 //! ```no_run
 //! let old = contract::load("old/openapi.yaml".as_ref())?;
 //! let new = contract::load("openapi.yaml".as_ref())?;
-//! let report = contract::diff(&old, &new, &contract::Options::default());
+//! let report = contract::diff(&old, &new, &contract::Options::default())?;
 //! for change in &report.changes {
 //!     println!("{}: {} ({})", change.severity.name(), change.sentence, change.rule);
 //! }

@@ -194,7 +194,7 @@ async fn a_certificate_of_somebody_else_is_not_accepted() {
     std::fs::write(&ca, &ours.pem).unwrap();
     for (config, what) in [
         (other.server("localhost", &[]), "invalid peer certificate"),
-        (ours.server("elsewhere.example", &[]), "NotValidForName"),
+        (ours.server("elsewhere.example", &[]), "invalid peer certificate"),
     ] {
         let (there, connections) = https(config).await;
         let edge = free();
