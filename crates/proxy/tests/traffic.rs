@@ -130,7 +130,7 @@ async fn the_status_of_grpc_is_counted_from_trailers_and_from_heads() {
     let table = Table::new().edge(address, "web", "s").upstream("s", Protocol::Grpc, &[replica]);
     let mut plane = Plane::with(&table.0).await;
     for (path, status) in [("/", "0"), ("/", "13"), ("/head", "5"), ("/head", "2")] {
-        let uri = format!("http://{address}{path}");
+        let uri = format!("http://app.example{path}");
         let call = with(request("POST", &uri, ""), "content-type", "application/grpc");
         let response = fetch_h2(address, with(call, "wanted", status)).await;
         response.into_body().collect().await.unwrap();
