@@ -41,8 +41,8 @@ def asked(size, **more):
     return json.dumps({"size": size, **more}).encode()
 
 
-def sizes(*numbers, padding=0):
-    return json.dumps({"sizes": numbers}).encode() + b"\n" + b"\0" * padding
+def sizes(*numbers, padding=0, **more):
+    return json.dumps({"sizes": numbers, **more}).encode() + b"\n" + b"\0" * padding
 
 
 class Pausing:
@@ -195,7 +195,7 @@ def test_cancel_after_first_response_reaches_the_server(stub):
     before = json.loads(stub.cancelled(b"", timeout=20))
     requests = Pausing()
     call = stub.duplex(requests, timeout=20)
-    requests.send(sizes(31415, padding=27182))
+    requests.send(sizes(31415, padding=27182, until_cancelled=True))
     assert len(next(call)) == 31415
     call.cancel()
     assert failure(lambda: next(call)).code() == grpc.StatusCode.CANCELLED

@@ -32,16 +32,11 @@ class Cancelled:
     def __init__(self):
         self.lock, self.count = threading.Lock(), 0
 
-    def watch(self, context):
-        ended = threading.Event()
-
-        def callback():
-            if not ended.is_set():
-                with self.lock:
-                    self.count += 1
-
-        context.add_callback(callback)
-        return ended
+    def wait(self, over):
+        """Keeps a call open that does not end by itself, so that its end is a cancellation."""
+        if over.wait(30):
+            with self.lock:
+                self.count += 1
 
 
 CANCELLED = Cancelled()
@@ -73,17 +68,18 @@ def server_streaming(request, context):
 
 def full_duplex(requests, context):
     echo_metadata(context)
-    ended = CANCELLED.watch(context)
+    over = threading.Event()
+    context.add_callback(over.set)
     for request in requests:
         asked = json.loads(request.split(b"\n", 1)[0])
         if "status" in asked:
-            ended.set()
             context.abort(grpc.StatusCode[asked["status"]], asked["message"])
         for size in asked["sizes"]:
             yield b"\0" * size
-    # The requests of a cancelled call may end before anything else says that it was cancelled.
-    if context.is_active():
-        ended.set()
+        # Reading on would not tell: the requests of a cancelled call end as those of a finished one do.
+        if asked.get("until_cancelled"):
+            CANCELLED.wait(over)
+            return
 
 
 def sleep(_request, context):
