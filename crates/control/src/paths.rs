@@ -72,6 +72,16 @@ impl Paths {
         self.state.join("logs")
     }
 
+    /// What was asked of the gateway, where the manifest wants it to be written down.
+    pub fn access_log(&self) -> PathBuf {
+        self.logs().join("gateway-access.log")
+    }
+
+    /// The ACME account, and the certificates got with it.
+    pub fn acme(&self) -> PathBuf {
+        self.state.join("acme")
+    }
+
     /// The output of the last build and `before_start` of a service.
     pub fn build_log(&self, service: &ServiceName) -> PathBuf {
         self.logs().join(service.as_str()).join("build.log")

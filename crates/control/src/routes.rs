@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::{
-    DesiredState, Endpoint, External, Listener, ListenerKind, ObservedState, Outside, Phase, ProcessId,
-    Protocol, Route, RouteTable, ServiceName, ServiceSpec, Timeouts, Upstream,
+    AccessLog, DesiredState, Endpoint, External, Gateway, GatewaySettings, GatewayTls, Listener,
+    ListenerKind, ObservedState, Outside, Phase, ProcessId, Protocol, Route, RouteTable, ServiceName,
+    ServiceSpec, Timeouts, TlsSource, Upstream,
 };
 
+use crate::paths::Paths;
 use crate::store::EdgeKey;
+
+/// The directory of Let's Encrypt, <https://letsencrypt.org/docs/acme-protocol-updates/>.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// A connection on loopback is made in microseconds or not at all; this leaves room for a machine under load.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,10 +30,8 @@ pub fn table(
     edges: &BTreeMap<EdgeKey, SocketAddr>,
     open: bool,
 ) -> RouteTable {
-    let gateway = desired.gateway.as_ref().filter(|_| open).map(|gateway| Listener {
-        address: gateway.listen,
-        kind: ListenerKind::Gateway { routes: gateway.routes.iter().map(route).collect() },
-    });
+    let paths = Paths::new(&desired.root);
+    let gateway = desired.gateway.iter().filter(|_| open).flat_map(|gateway| listeners(gateway, &paths));
     let edges = edges.iter().map(|((caller, callee), address)| Listener {
         address: *address,
         kind: ListenerKind::Edge { caller: caller.clone(), callee: callee.clone() },
@@ -36,7 +39,7 @@ pub fn table(
     RouteTable {
         app: desired.name.clone(),
         version: 0,
-        listeners: gateway.into_iter().chain(edges).collect(),
+        listeners: gateway.chain(edges).collect(),
         upstreams: desired
             .services
             .values()
@@ -56,6 +59,39 @@ fn processes(observed: &ObservedState) -> BTreeMap<ServiceName, Vec<ProcessId>> 
     processes
 }
 
+/// The gateway, and the redirect to it.
+fn listeners(gateway: &Gateway, paths: &Paths) -> impl Iterator<Item = Listener> {
+    let routes = gateway.routes.iter().map(route).collect();
+    let settings = GatewaySettings {
+        tls: gateway.tls.as_ref().map(|tls| certificate(tls, paths)),
+        hsts: gateway.hsts,
+        max_body: gateway.max_body,
+        max_connections: gateway.max_connections,
+        access_log: gateway.access_log.as_ref().map(|log| match log {
+            AccessLog::Standard => paths.access_log(),
+            AccessLog::File(path) => path.clone(),
+        }),
+    };
+    let secure = Listener { address: gateway.listen, kind: ListenerKind::Gateway { routes, settings } };
+    let redirect = gateway
+        .redirect
+        .map(|address| Listener { address, kind: ListenerKind::Redirect { gateway: gateway.listen } });
+    [secure].into_iter().chain(redirect)
+}
+
+fn certificate(tls: &GatewayTls, paths: &Paths) -> TlsSource {
+    match tls.clone() {
+        GatewayTls::Files { cert, key } => TlsSource::Files { cert, key },
+        GatewayTls::Acme { domains, email, directory, ca } => TlsSource::Acme {
+            domains,
+            email,
+            directory: directory.unwrap_or_else(|| LETS_ENCRYPT.to_owned()),
+            ca,
+            store: paths.acme(),
+        },
+    }
+}
+
 fn route(route: &model::GatewayRoute) -> Route {
     Route {
         path: route.path.clone(),
@@ -64,6 +100,8 @@ fn route(route: &model::GatewayRoute) -> Route {
         service: route.service.clone(),
         strip: route.strip,
         timeout: route.timeout,
+        rate_limit: route.rate_limit,
+        max_body: route.max_body,
     }
 }
 
@@ -142,5 +180,29 @@ mod tests {
         assert!(
             matches!(&closed.listeners[0].kind, ListenerKind::Edge { caller, .. } if caller.as_str() == "web")
         );
+    }
+
+    #[test]
+    fn a_gateway_is_told_all_that_the_manifest_says_of_it_and_no_key() {
+        let mut desired = desired([service("web", &[])]);
+        let gateway = desired.gateway.as_mut().unwrap();
+        gateway.redirect = Some(([127, 0, 0, 1], 80).into());
+        gateway.hsts = Some(Duration::from_secs(60));
+        gateway.access_log = Some(AccessLog::Standard);
+        let (domains, email) = (vec!["a.example".to_owned()], "ops@a.example".to_owned());
+        gateway.tls = Some(GatewayTls::Acme { domains, email, directory: None, ca: None });
+        let routed = table(&desired, &ObservedState::default(), &BTreeMap::new(), true);
+        let [Listener { kind: ListenerKind::Gateway { settings, .. }, .. }, redirect] = &routed.listeners[..]
+        else {
+            panic!("{routed:?}");
+        };
+        assert_eq!((settings.max_body, settings.max_connections), (100_000_000, 10_000));
+        assert_eq!(settings.access_log, Some("/app/.isles/logs/gateway-access.log".into()));
+        let Some(TlsSource::Acme { directory, store, .. }) = &settings.tls else { panic!("{settings:?}") };
+        assert_eq!((directory.as_str(), store.to_str()), (LETS_ENCRYPT, Some("/app/.isles/acme")));
+        assert_eq!(redirect.kind, ListenerKind::Redirect { gateway: ([127, 0, 0, 1], 8080).into() });
+
+        let closed = table(&desired, &ObservedState::default(), &BTreeMap::new(), false);
+        assert!(closed.listeners.is_empty(), "both ways in are closed");
     }
 }

@@ -41,12 +41,22 @@ pub fn desired<const N: usize>(services: [ServiceSpec; N]) -> DesiredState {
         strip: false,
         timeout: None,
         rate_limit: None,
+        max_body: None,
         enforce_contract: false,
     };
     DesiredState {
         name: "app".parse().unwrap(),
         root: "/app".into(),
-        gateway: Some(Gateway { listen: ([127, 0, 0, 1], 8080).into(), tls: None, routes: vec![route] }),
+        gateway: Some(Gateway {
+            listen: ([127, 0, 0, 1], 8080).into(),
+            tls: None,
+            redirect: None,
+            hsts: None,
+            max_body: 100_000_000,
+            max_connections: 10_000,
+            access_log: None,
+            routes: vec![route],
+        }),
         services: services.into_iter().map(|s| (s.name.clone(), s)).collect(),
         externals: Default::default(),
         verify_callers: true,

@@ -134,6 +134,8 @@ pub struct DataPlane {
     pub outside: BTreeMap<ServiceName, Outside>,
     /// Edges whose circuit is not closed.
     pub open_circuits: BTreeSet<EdgeKey>,
+    /// What has to be looked after at addresses it listens on, such as a certificate that cannot be used.
+    pub problems: BTreeMap<SocketAddr, String>,
     /// Why there is no data plane, when there is none.
     pub error: Option<String>,
 }

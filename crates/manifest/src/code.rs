@@ -50,6 +50,8 @@ codes! {
     EDGE_NOT_LOOPBACK = "manifest-edge-not-loopback";
     /// A path that must exist and does not.
     NO_SUCH_PATH = "manifest-no-such-path";
+    /// A certificate or key that cannot be used.
+    CERTIFICATE = "manifest-certificate";
     /// A command that cannot be split into words.
     BAD_COMMAND = "manifest-bad-command";
     /// `${…}` that cannot be read.

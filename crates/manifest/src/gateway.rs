@@ -1,17 +1,17 @@
-//! `[gateway]`: address, TLS, routes.
+//! `[gateway]`: addresses, limits, routes.
 
 use std::ops::Range;
-use std::path::Path;
 
-use model::{Gateway, GatewayRoute, GatewayTls};
+use model::{AccessLog, Gateway, GatewayRoute};
 
 use crate::fault::Fault;
+use crate::keys::Kind;
 use crate::listeners::Listeners;
 use crate::names::Names;
 use crate::section::Section;
 use crate::suggest::did_you_mean;
 use crate::value::Value;
-use crate::{code, paths, quantity};
+use crate::{code, paths, quantity, tls};
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
@@ -23,7 +23,20 @@ pub(crate) fn gateway(table: Section<'_>, names: &Names<'_>, listeners: &Listene
     if let Some((address, span)) = &listen {
         listeners.add(*address, Some(span.clone()), "the gateway");
     }
-    let tls = table.section("tls").and_then(|t| tls(t, &table.sink.root));
+    let tls = table.section("tls").map(|t| tls::tls(t, &table.sink.root));
+    let redirect = table.get("redirect").and_then(|v| Some((v.address()?, v.span())));
+    if let Some((address, span)) = &redirect {
+        listeners.add(*address, Some(span.clone()), "the redirect to HTTPS");
+    }
+    let hsts = table.get("hsts").and_then(|v| v.duration());
+    for name in ["redirect", "hsts"] {
+        if let (None, Some(span)) = (&tls, table.key_span(name)) {
+            let fault = Fault::error(code::CONFLICT, span, format!("`{name}` needs `tls`"));
+            table.sink.push(fault.hint("there is nothing to lead to where the gateway speaks plain HTTP"));
+        }
+    }
+    let (max_body, max_connections) = (table.size("max_body"), table.integer("max_connections"));
+    let access_log = table.get("access_log").and_then(|v| access_log(v, &table));
     let mut routes: Vec<PlacedRoute> = Vec::new();
     for value in table.get("routes").map(Value::items).unwrap_or_default() {
         let Some(found) = value.section(value.span()).and_then(|r| route(r, names)) else { continue };
@@ -33,43 +46,31 @@ pub(crate) fn gateway(table: Section<'_>, names: &Names<'_>, listeners: &Listene
         routes.push(found);
     }
     table.done();
-    Some(Gateway { listen: listen?.0, tls, routes: routes.into_iter().map(|(route, _)| route).collect() })
+    Some(Gateway {
+        listen: listen?.0,
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
+        redirect: redirect.map(|(address, _)| address),
+        hsts,
+        max_body,
+        max_connections,
+        access_log,
+        routes: routes.into_iter().map(|(route, _)| route).collect(),
+    })
 }
 
-fn tls(table: Section<'_>, root: &Path) -> Option<GatewayTls> {
-    let pem =
-        |key| table.get(key).map(|v: Value<'_>| paths::expected_file(&v, root, "the folder of the manifest"));
-    let (cert, key) = (pem("cert"), pem("key"));
-    let acme = table.get("acme").map(|v| {
-        let domains: Vec<String> = v.items().iter().filter_map(host).collect();
-        if domains.is_empty() && v.is_array() && v.node.get_ref().as_array().is_some_and(|a| a.is_empty()) {
-            v.bad("`acme` names no host".to_owned(), Some("write `acme = [\"shop.example\"]`".to_owned()));
-        }
-        domains
-    });
-    let email = table.get("email").map(|v| {
-        let text = v.some_text()?;
-        if !text.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && domain.contains('.')) {
-            v.bad(format!("`{text}` is not an e-mail address"), None);
-        }
-        Some(text.to_owned())
-    });
-    let at = table.at();
-    let sink = table.sink;
-    table.done();
-    let (code, message) = match (cert, key, acme, email) {
-        (Some(cert), Some(key), None, None) => return Some(GatewayTls::Files { cert: cert?, key: key? }),
-        (None, None, Some(domains), Some(email)) => return Some(GatewayTls::Acme { domains, email: email? }),
-        (Some(_), None, None, None) => (code::MISSING_KEY, "`cert` needs `key`"),
-        (None, Some(_), None, None) => (code::MISSING_KEY, "`key` needs `cert`"),
-        (None, None, Some(_), None) => (code::MISSING_KEY, "`acme` needs `email`"),
-        (None, None, None, Some(_)) => (code::MISSING_KEY, "`email` needs `acme`"),
-        (None, None, None, None) => (code::MISSING_KEY, "`tls` says nothing"),
-        _ => (code::CONFLICT, "`cert` and `key` do not go together with `acme` and `email`"),
-    };
-    let hint = "either `{ cert = \"…\", key = \"…\" }` or `{ acme = [\"shop.example\"], email = \"ops@shop.example\" }`";
-    sink.push(Fault::error(code, at, message).hint(hint));
-    None
+fn access_log(value: Value<'_>, table: &Section<'_>) -> Option<AccessLog> {
+    if value.as_text().is_some() {
+        let path = paths::path(&value.alternative(|k| matches!(k, Kind::Path)), &table.sink.root)?;
+        return Some(AccessLog::File(path));
+    }
+    if value.node.get_ref().as_bool().is_none() {
+        value.wrong_type();
+        return None;
+    }
+    value.boolean()?.then_some(AccessLog::Standard)
 }
 
 fn route(table: Section<'_>, names: &Names<'_>) -> Option<PlacedRoute> {
@@ -84,6 +85,7 @@ fn route(table: Section<'_>, names: &Names<'_>) -> Option<PlacedRoute> {
     let strip = table.boolean("strip");
     let timeout = table.get("timeout").and_then(|v| v.duration());
     let rate_limit = table.get("rate_limit").and_then(|v| rate(&v));
+    let max_body = table.get("max_body").and_then(|v| v.size());
     let enforce_contract = table.boolean("enforce_contract");
     let asked = table.key_span("enforce_contract").unwrap_or_else(|| table.at());
     let sink = table.sink;
@@ -102,7 +104,8 @@ fn route(table: Section<'_>, names: &Names<'_>) -> Option<PlacedRoute> {
         "" => "/".to_owned(),
         path => path.to_owned(),
     };
-    let route = GatewayRoute { path, host, methods, service, strip, timeout, rate_limit, enforce_contract };
+    let route =
+        GatewayRoute { path, host, methods, service, strip, timeout, rate_limit, max_body, enforce_contract };
     Some((route, span))
 }
 
@@ -121,7 +124,7 @@ fn clash_fault((route, span): &PlacedRoute, first: Range<usize>) -> Fault {
 }
 
 /// A host name, lower case.
-fn host(value: &Value<'_>) -> Option<String> {
+pub(crate) fn host(value: &Value<'_>) -> Option<String> {
     let text = value.some_text()?;
     let host = text.to_ascii_lowercase();
     let label = |l: &str| {

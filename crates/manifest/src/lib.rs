@@ -10,8 +10,8 @@
 //! everything else. The same list of keys makes the JSON Schema and the tables of the reference ([`mod@reference`]).
 //!
 //! **Invariants.** No input makes it panic. It writes nothing, starts nothing, and reads nothing of the disk but
-//! the manifest, secrets that the manifest names, and whether named files and folders exist. A secret's value
-//! is never kept: `${…}` stays a template.
+//! the manifest, secrets that the manifest names, the gateway's certificate and key, and whether named files and
+//! folders exist. The value of a secret or a key is never kept: `${…}` stays a template.
 
 pub mod code;
 mod command;
@@ -31,6 +31,7 @@ mod section;
 mod service;
 mod suggest;
 mod template;
+mod tls;
 mod value;
 
 use std::collections::BTreeMap;
@@ -116,7 +117,8 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
     parse(&text, &context).map_err(|faults| LoadError::Faults { path: context.path, text, faults })
 }
 
-/// Reads a manifest's text. Of the disk it asks only what exists below the folder of `context.path`.
+/// Reads a manifest's text. Of the disk it asks only what exists below the folder of `context.path`, and whether the
+/// gateway's certificate and key can be used.
 ///
 /// # Errors
 /// Every fault that there is, errors and warnings, in the order of the text.

@@ -41,7 +41,8 @@ fn limits(external: &Section<'_>) -> ExternalLimits {
     limits
 }
 
-fn url(value: &Value<'_>) -> Option<ExternalUrl> {
+/// The URL of something outside.
+pub(crate) fn url(value: &Value<'_>) -> Option<ExternalUrl> {
     let text = value.some_text()?;
     let (tls, rest) = match text.strip_prefix("https://") {
         Some(rest) => (true, Some(rest)),

@@ -104,6 +104,11 @@ impl<'a> Section<'a> {
         value.unwrap_or_else(|| quantity::duration(self.default(name)?)).unwrap_or_default()
     }
 
+    pub(crate) fn size(&self, name: &'static str) -> u64 {
+        let value = self.get(name).map(|v| v.size());
+        value.unwrap_or_else(|| quantity::size(self.default(name)?)).unwrap_or_default()
+    }
+
     pub(crate) fn choice(&self, name: &'static str) -> &'static str {
         let value = self.get(name).map(|v| v.choice());
         value.unwrap_or_else(|| self.default(name)).unwrap_or_default()

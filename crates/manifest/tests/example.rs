@@ -9,8 +9,8 @@ use std::time::Duration;
 use manifest::Parsed;
 use model::template::CallPart;
 use model::{
-    Build, Call, Canary, Command, DeployStrategy, ExternalLimits, GatewayTls, Health, HealthCheck, Limits,
-    Protocol, RateLimit, Scale, Segment, ServiceSpec, StopPolicy, StopSignal, Template, Variable,
+    AccessLog, Build, Call, Canary, Command, DeployStrategy, ExternalLimits, GatewayTls, Health, HealthCheck,
+    Limits, Protocol, RateLimit, Scale, Segment, ServiceSpec, StopPolicy, StopSignal, Template, Variable,
 };
 
 const EVERYTHING: &str = r#"
@@ -18,7 +18,12 @@ name = "shop"
 
 [gateway]
 listen = "0.0.0.0:8443"
-tls = { acme = ["shop.example"], email = "ops@shop.example" }
+tls = { acme = ["shop.example"], email = "ops@shop.example", directory = "https://ca.example/dir" }
+redirect = "0.0.0.0:8080"
+hsts = "24h"
+max_body = "1MB"
+max_connections = 500
+access_log = "logs/access.log"
 [[gateway.routes]]
 path    = "/api/orders/"
 service = "orders"
@@ -27,6 +32,7 @@ methods = ["get", "POST"]
 strip = true
 timeout = "10s"
 rate_limit = "100/s"
+max_body = "2MiB"
 [[gateway.routes]]
 path = "/"
 service = "inventory"
@@ -188,13 +194,23 @@ fn the_gateway_becomes_what_it_says() {
     let (folder, parsed) = parsed();
     let gateway = parsed.desired.gateway.unwrap();
     assert_eq!(gateway.listen, "0.0.0.0:8443".parse().unwrap());
-    let acme = GatewayTls::Acme { domains: vec!["shop.example".into()], email: "ops@shop.example".into() };
+    let acme = GatewayTls::Acme {
+        domains: vec!["shop.example".into()],
+        email: "ops@shop.example".into(),
+        directory: Some("https://ca.example/dir".into()),
+        ca: None,
+    };
     assert_eq!(gateway.tls, Some(acme));
+    assert_eq!(gateway.redirect, Some("0.0.0.0:8080".parse().unwrap()));
+    assert_eq!(gateway.hsts, Some(Duration::from_secs(86_400)));
+    assert_eq!((gateway.max_body, gateway.max_connections), (1_000_000, 500));
+    assert_eq!(gateway.access_log, Some(AccessLog::File(folder.path().join("logs/access.log"))));
     let [orders, all] = &gateway.routes[..] else { panic!("two routes, in the order of the manifest") };
     assert_eq!((orders.path.as_str(), orders.host.as_deref()), ("/api/orders", Some("shop.example")));
     assert_eq!((&orders.methods[..], orders.strip), (&["GET".to_owned(), "POST".to_owned()][..], true));
     assert_eq!(orders.timeout, Some(Duration::from_secs(10)));
     assert_eq!(orders.rate_limit, Some(RateLimit { requests: 100, per: Duration::from_secs(1) }));
+    assert_eq!((orders.max_body, all.max_body), (Some(2 << 20), None));
     assert_eq!((all.path.as_str(), all.service.as_str(), all.enforce_contract), ("/", "inventory", true));
     assert_eq!((all.host.as_deref(), &all.methods[..], all.strip, all.timeout), (None, &[][..], false, None));
     assert_eq!(parsed.desired.console.listen, "127.0.0.1:9401".parse().unwrap());

@@ -1,5 +1,5 @@
 //! Every kind of fault, as a person sees it.
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
 
@@ -561,6 +561,58 @@ fn addresses() {
     "#);
 }
 
+/// Where certificate and key are: each fault of them, and none for a pair.
+#[test]
+fn certificates() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert =
+        rcgen::CertificateParams::new(["shop.example".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+    let (good, another) = (key.serialize_pem(), rcgen::KeyPair::generate().unwrap().serialize_pem());
+    let both = "tls = { cert = \"cert.pem\", key = \"key.pem\" }";
+    let ca = "tls = { acme = [\"a.example\"], email = \"a@b.c\", ca = \"cert.pem\" }";
+    for (tls, cert, key, expected) in [
+        (both, cert.as_str(), good.as_str(), ""),
+        (both, &cert, &another, "key.pem` cannot be used: it does not belong to the certificate"),
+        (both, "", &good, "cert.pem` cannot be used: there is no certificate in PEM form in it"),
+        (both, &cert, &cert, "key.pem` cannot be used: there is no private key in PEM form in it"),
+        (both, "-----BEGIN CERTIFICATE-----\nx", &good, "cert.pem` cannot be used: it is not PEM"),
+        (ca, &cert, "", ""),
+        (ca, "", "", "cert.pem` cannot be used: there is no certificate"),
+    ] {
+        let folder = support::folder();
+        std::fs::write(folder.path().join("cert.pem"), cert).unwrap();
+        std::fs::write(folder.path().join("key.pem"), key).unwrap();
+        let text = service(&format!("[gateway]\n{tls}\n"));
+        let faults = match manifest::parse(&text, &support::context(folder.path())) {
+            Ok(parsed) => parsed.warnings,
+            Err(faults) => faults.0,
+        };
+        match (faults.as_slice(), expected) {
+            ([], "") => {}
+            ([fault], expected) if !expected.is_empty() => {
+                assert_eq!(fault.code, manifest::code::CERTIFICATE);
+                assert!(fault.message.contains(expected), "{}", fault.message);
+            }
+            (other, _) => panic!("{other:?} in place of {expected:?}"),
+        }
+    }
+}
+
+/// What belongs to TLS needs TLS.
+#[test]
+fn keys_that_need_tls() {
+    let found = picture(&service("[gateway]\nhsts = \"1h\"\nredirect = \"127.0.0.1:8081\"\n"));
+    for message in ["`hsts` needs `tls`", "`redirect` needs `tls`"] {
+        assert!(found.contains(&format!("error[manifest-conflict]: {message}")), "{found}");
+    }
+    let found = picture(&service("[gateway]\ntls = { directory = \"https://ca.example\" }\n"));
+    assert!(found.contains("`email`, `directory` and `ca` need `acme`"), "{found}");
+    let found = picture(&service(
+        "[gateway]\nredirect = \"127.0.0.1:8080\"\ntls = { acme = [\"a.b\"], email = \"a@b.c\" }\n",
+    ));
+    assert!(found.contains("manifest-address-clash"), "{found}");
+}
+
 #[test]
 fn tls() {
     insta::assert_snapshot!(picture(&service("[gateway]\ntls = { cert = \"cert.pem\" }\n")), @r#"
@@ -581,7 +633,7 @@ fn tls() {
       = help: the path is relative to the folder of the manifest
     "#);
     insta::assert_snapshot!(picture(&service("[gateway]\ntls = { key = \"k\", acme = [\"https://a\"], email = \"me\" }\n")), @r#"
-    error[manifest-conflict]: `cert` and `key` do not go together with `acme` and `email`
+    error[manifest-conflict]: `cert` and `key` do not go together with `acme` and what belongs to it
      --> isles.toml:5:1
       |
     5 | tls = { key = "k", acme = ["https://a"], email = "me" }

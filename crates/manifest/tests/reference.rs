@@ -66,6 +66,10 @@ fn every_code_has_a_page_and_every_page_a_code() {
 fn every_page_shows_its_own_fault() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("orders")).unwrap();
+    let [key, another] = [(); 2].map(|()| rcgen::KeyPair::generate().unwrap());
+    let cert = rcgen::CertificateParams::new(["shop.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(folder.path().join("orders/shop.pem"), cert.pem()).unwrap();
+    std::fs::write(folder.path().join("orders/another.key"), another.serialize_pem()).unwrap();
     let context = manifest::Context {
         path: folder.path().join("isles.toml"),
         env: Box::new(|_| None),

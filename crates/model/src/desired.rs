@@ -56,8 +56,28 @@ pub struct Gateway {
     pub listen: SocketAddr,
     /// TLS at the gateway.
     pub tls: Option<GatewayTls>,
+    /// Where plain HTTP is answered with a redirect to HTTPS.
+    pub redirect: Option<SocketAddr>,
+    /// How long browsers are to use HTTPS only (RFC 6797); absent means that they are not told.
+    pub hsts: Option<Duration>,
+    /// The longest body of a request, in bytes.
+    pub max_body: u64,
+    /// Connections at one time; more are closed at once.
+    pub max_connections: u32,
+    /// Whether each request is written down, and where.
+    pub access_log: Option<AccessLog>,
     /// Routes in the order of the manifest.
     pub routes: Vec<GatewayRoute>,
+}
+
+/// `gateway.access_log`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLog {
+    /// Beside the other logs, in `.isles/logs/`.
+    Standard,
+    /// In this file, absolute.
+    File(PathBuf),
 }
 
 /// `gateway.tls`.
@@ -77,6 +97,10 @@ pub enum GatewayTls {
         domains: Vec<String>,
         /// Contact.
         email: String,
+        /// The URL of the authority's directory; absent means Let's Encrypt.
+        directory: Option<String>,
+        /// A PEM file with the certificates that sign the authority's own; absent means those of the system.
+        ca: Option<PathBuf>,
     },
 }
 
@@ -97,6 +121,8 @@ pub struct GatewayRoute {
     pub timeout: Option<Duration>,
     /// Per client address.
     pub rate_limit: Option<RateLimit>,
+    /// The longest body of a request in bytes, in place of the gateway's.
+    pub max_body: Option<u64>,
     /// Refuses requests that violate the service's contract.
     pub enforce_contract: bool,
 }

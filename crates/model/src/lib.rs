@@ -16,14 +16,17 @@ pub mod span;
 pub mod template;
 
 pub use desired::{
-    Build, Call, Canary, Command, Console, DeployStrategy, DesiredState, Edge, EventSubscription, External,
-    ExternalLimits, ExternalUrl, Gateway, GatewayRoute, GatewayTls, Health, HealthCheck, Limits, Protocol,
-    RateLimit, Scale, ServiceSpec, StopPolicy, StopSignal,
+    AccessLog, Build, Call, Canary, Command, Console, DeployStrategy, DesiredState, Edge, EventSubscription,
+    External, ExternalLimits, ExternalUrl, Gateway, GatewayRoute, GatewayTls, Health, HealthCheck, Limits,
+    Protocol, RateLimit, Scale, ServiceSpec, StopPolicy, StopSignal,
 };
 pub use histogram::Histogram;
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};
 pub use observed::{ExitReason, ObservedState, Phase, ProcessId, ReplicaState};
-pub use routes::{Endpoint, Listener, ListenerKind, Outside, Route, RouteTable, Timeouts, Upstream};
+pub use routes::{
+    Endpoint, GatewaySettings, Listener, ListenerKind, Outside, Route, RouteTable, Timeouts, TlsSource,
+    Upstream,
+};
 pub use signals::{Circuit, Outcomes, Tally};
 pub use span::{Kept, Span, SpanId, TraceId};
 pub use template::{Segment, Template, Variable};

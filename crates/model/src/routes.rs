@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{ExternalUrl, Protocol};
+use crate::desired::{ExternalUrl, Protocol, RateLimit};
 use crate::names::{ReleaseId, ReplicaId, ServiceName};
 use crate::observed::ProcessId;
 
@@ -47,6 +47,14 @@ pub enum ListenerKind {
     Gateway {
         /// Its routes, in any order.
         routes: Vec<Route>,
+        /// All else about it. A table of an older control plane has none of it.
+        #[serde(default)]
+        settings: GatewaySettings,
+    },
+    /// Plain HTTP that is answered with a redirect to HTTPS at a gateway.
+    Redirect {
+        /// Where that gateway listens.
+        gateway: SocketAddr,
     },
     /// Requests of one service to another; the address is known to `caller` alone.
     Edge {
@@ -54,6 +62,54 @@ pub enum ListenerKind {
         caller: ServiceName,
         /// Whom.
         callee: ServiceName,
+    },
+}
+
+/// What holds for every connection and request at a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GatewaySettings {
+    /// Where its certificate comes from; absent means plain HTTP.
+    pub tls: Option<TlsSource>,
+    /// `Strict-Transport-Security: max-age` on answers over TLS.
+    pub hsts: Option<Duration>,
+    /// The longest body of a request, in bytes.
+    pub max_body: u64,
+    /// Connections at one time; more are closed at once.
+    pub max_connections: u32,
+    /// The file in which each request is written down.
+    pub access_log: Option<PathBuf>,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self { tls: None, hsts: None, max_body: u64::MAX, max_connections: u32::MAX, access_log: None }
+    }
+}
+
+/// Where a gateway's certificate comes from. Keys are never part of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsSource {
+    /// Two PEM files, read again when they change.
+    Files {
+        /// The chain.
+        cert: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// An authority that speaks ACME (RFC 8555).
+    Acme {
+        /// Host names.
+        domains: Vec<String>,
+        /// Whom the authority may write to.
+        email: String,
+        /// The URL of its directory.
+        directory: String,
+        /// A PEM file with the certificates that sign the authority's own; absent means those of the system.
+        ca: Option<PathBuf>,
+        /// The folder in which account and certificate are kept.
+        store: PathBuf,
     },
 }
 
@@ -72,6 +128,12 @@ pub struct Route {
     pub strip: bool,
     /// The whole request, in place of the upstream's limit.
     pub timeout: Option<Duration>,
+    /// Requests of one client.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimit>,
+    /// The longest body of a request in bytes, in place of the gateway's.
+    #[serde(default)]
+    pub max_body: Option<u64>,
 }
 
 /// A service as the data plane sees it.

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{
-    Endpoint, Listener, ListenerKind, Protocol, ReleaseId, ReplicaId, Route, RouteTable, ServiceName,
-    Timeouts, Upstream,
+    Endpoint, GatewaySettings, Listener, ListenerKind, Protocol, ReleaseId, ReplicaId, Route, RouteTable,
+    ServiceName, Timeouts, Upstream,
 };
 use proxy::link::Client;
 
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let table = table(listen, protocol, &ways)?;
 
     let socket = std::env::temp_dir().join(format!("isles-standalone-{}.sock", std::process::id()));
-    let options = proxy::Options { socket: socket.clone(), workers };
+    let options = proxy::Options { socket: socket.clone(), workers, patience: proxy::Patience::default() };
     let applying = std::thread::spawn(move || apply(socket, table));
     proxy::run(options)?;
     applying.join().map_err(|_| "the thread that applies the table panicked")??;
@@ -74,7 +74,10 @@ fn table(
     Ok(RouteTable {
         app: ServiceName::new("standalone")?,
         version: 1,
-        listeners: vec![Listener { address: listen, kind: ListenerKind::Gateway { routes } }],
+        listeners: vec![Listener {
+            address: listen,
+            kind: ListenerKind::Gateway { routes, settings: GatewaySettings::default() },
+        }],
         upstreams,
         verify_callers: false,
         processes: BTreeMap::new(),
@@ -89,6 +92,8 @@ fn route(path: &str, service: &ServiceName) -> Route {
         service: service.clone(),
         strip: false,
         timeout: None,
+        rate_limit: None,
+        max_body: None,
     }
 }
 

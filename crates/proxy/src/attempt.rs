@@ -62,7 +62,11 @@ pub(crate) async fn run(
         let pick = choose(worker, &mut way, except, request.is_whole()).await?;
         let mut flight = Flight::begin(worker, &way, pick);
         hop.asked(&flight);
-        let result = exchange::once(worker, &way, &flight, &mut request, retries.any()).await;
+        let mut result = exchange::once(worker, &way, &flight, &mut request, retries.any()).await;
+        if matches!(result, Err(Failure::Late)) && request.waits_for_client() {
+            // Nobody could have answered: that says nothing about the replica.
+            result = Err(Failure::Body);
+        }
         let (ending, went_well) = flight.settle(&result, way.limit);
         if went_well == Some(false) {
             hop.attempt_failed(&flight, &outcome(&result));
@@ -79,7 +83,10 @@ pub(crate) async fn run(
                     flight.carry(admission);
                     Ok(Reached { response, lease, flight })
                 }
-                Err(failure) => Err(failure.into_fault(&flight, way.lane())),
+                Err(failure) => {
+                    let own = request.client_fault().filter(|_| matches!(failure, Failure::Body));
+                    Err(own.unwrap_or_else(|| failure.into_fault(&flight, way.lane())))
+                }
             };
         };
         // Alone, it may be tried again, unless it cannot be reached: then there is news to wait for.

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+
+use crate::intake::Intake;
 
 use crate::headers::{self, Trust};
 
@@ -20,7 +21,7 @@ pub(crate) const REPLAY_LIMIT: usize = 64 * 1024;
 pub(crate) enum Outgoing {
     Empty,
     /// Passed on once.
-    Once(Incoming),
+    Once(Intake),
     /// Passed on, and remembered on a tape.
     Taped(Reader),
 }
@@ -30,7 +31,7 @@ pub(crate) enum Outgoing {
 pub(crate) struct Tape(Rc<RefCell<Inner>>);
 
 struct Inner {
-    source: Incoming,
+    source: Intake,
     size: SizeHint,
     /// Data and trailers seen so far; cleared when there were too many.
     seen: Vec<Seen>,
@@ -66,7 +67,7 @@ impl fmt::Debug for Reader {
 struct Superseded;
 
 impl Tape {
-    pub(crate) fn new(source: Incoming) -> Self {
+    pub(crate) fn new(source: Intake) -> Self {
         let size = source.size_hint();
         Self(Rc::new(RefCell::new(Inner {
             source,
@@ -145,7 +146,7 @@ impl Reader {
                 inner.ended = true;
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
             Poll::Ready(Some(Ok(frame))) => {
                 inner.remember(&frame);
                 if inner.overflown {
@@ -175,7 +176,7 @@ impl Body for Outgoing {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Once(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Once(body) => Pin::new(body).poll_frame(cx),
             Self::Taped(reader) => reader.poll(cx),
         };
         frame.map_ok(|frame| clean_trailers(frame, Trust::Outside))

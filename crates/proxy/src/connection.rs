@@ -3,34 +3,51 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use crate::callers::{self, Verdict};
+use crate::activity::Activity;
+use crate::callers::{self, Pending, Verdict};
 use crate::drain::{Gate, Pass};
+use crate::driver::Driver;
 use crate::identify::Peer;
-use crate::wire::{Activity, HEAD, KEEP_ALIVE, Wire, sniff};
+use crate::places::Place;
+use crate::table::Entry;
+use crate::tls::{Agreed, Tls, agreed};
+use crate::wire::{Wire, sniff};
 use crate::worker::Worker;
 use crate::{stack, tcp};
 
+/// The longest head, in bytes. Longer ones are answered with 431 (by hyper,
+/// as is one with more than 100 fields: its own limit, and to set another one costs an allocation per request).
 const HEADER_BYTES: usize = 64 * 1024;
+/// Requests of one HTTP/2 connection at one time.
 const STREAMS: u32 = 256;
 /// How much of a stream and of a connection of HTTP/2 may be on its way, in bytes: 10 MB/s over a round trip of 100 ms.
 /// Fixed, since hyper's adaptive windows cost a tenth of the processor time of a small request.
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Streams that a client has opened and taken back before they were looked at. One that goes beyond is at nothing but
+/// making work (CVE-2023-44487), and its connection ends.
+const RESET_STREAMS: usize = 32;
+/// Streams that ended because of an error of the client; beyond that the connection ends (CVE-2025-8671).
+const BROKEN_STREAMS: usize = 256;
+/// What is kept of one stream's answer for a client that does not read, in bytes.
+const SEND_BUFFER: usize = 128 * 1024;
 /// How long a new connection may take to begin once its listener closes.
 const LAST_CALL: Duration = Duration::from_millis(500);
 
@@ -38,11 +55,11 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     listener: SocketAddr,
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
     gate: Gate,
 ) {
-    let mut pass = gate.enter();
+    let pass = gate.enter();
     let view = worker.view();
     let caller = callers::begin(&worker, &view, listener, peer);
     if let Some(lane) = tcp::lane(&view, listener) {
@@ -51,34 +68,29 @@ pub(crate) async fn serve(
         }
         return tcp::forward(&worker, view, listener, lane, stream).await;
     }
+    let entry = view.entries.get(&listener);
+    let place = match entry.and_then(|entry| entry.places.as_ref()) {
+        Some(places) => match places.enter(worker.index) {
+            Some(place) => Some(place),
+            // Closed at once: who waits would not know for what.
+            None => return,
+        },
+        None => None,
+    };
+    let tls = entry.and_then(Entry::tls).cloned();
     drop(view);
-    let begun = tokio::select! {
-        begun = timeout(HEAD, sniff(&mut stream)) => begun,
-        () = closing(&mut pass) => return,
-    };
-    let Ok(Ok((is_h2, prefix))) = begun else { return };
-    if prefix.is_empty() {
-        return;
-    }
-    let refused = match caller.verdict().await {
-        Verdict::Accepted => None,
-        // Nobody is there to read an answer, or to be asked who it was.
-        Verdict::Abandoned => return,
-        Verdict::Refused(why) => {
-            callers::note_refusal(&worker, &worker.view(), listener, &why);
-            Some(why)
-        }
-    };
+    let ip = peer.ip().to_canonical();
     let address =
-        HeaderValue::from_str(&peer.ip().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let client = Rc::new(Client { worker, peer: Peer { listener, address }, refused, gate });
-    let served = if is_h2 {
-        serve_h2(client, stream, prefix, pass).await
-    } else {
-        serve_h1(client, stream, prefix, pass).await
+        HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let peer = Peer { listener, address, ip, secure: tls.is_some() };
+    let client = Client { worker, peer, refused: None, gate, _place: place };
+    let served = match tls {
+        None => begin(client, stream, pass, caller).await,
+        // Edges have no TLS: who calls at a gateway is nobody's.
+        Some(tls) => begin_tls(Rc::new(client), stream, &tls, pass).await,
     };
     if let Err(error) = served {
-        debug!(%peer, %error, "a client's connection ended");
+        debug!(%ip, %error, "a client's connection ended");
     }
 }
 
@@ -91,6 +103,95 @@ pub(crate) struct Client {
     pub refused: Option<String>,
     /// What a tunnel enters that outlives the requests.
     pub gate: Gate,
+    _place: Option<Place>,
+}
+
+/// What a connection is read from and written to.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// A connection without TLS: whose it is is looked up while its first bytes come.
+async fn begin(
+    mut client: Client,
+    mut stream: TcpStream,
+    mut pass: Pass,
+    caller: Pending,
+) -> hyper::Result<()> {
+    let head = client.worker.patience().head;
+    let begun = tokio::select! {
+        begun = timeout(head, sniff(&mut stream)) => begun,
+        () = closing(&mut pass) => return Ok(()),
+    };
+    let Ok(Ok((is_h2, prefix))) = begun else { return Ok(()) };
+    if prefix.is_empty() {
+        return Ok(());
+    }
+    client.refused = match caller.verdict().await {
+        Verdict::Accepted => None,
+        // Nobody is there to read an answer, or to be asked who it was.
+        Verdict::Abandoned => return Ok(()),
+        Verdict::Refused(why) => {
+            let worker = &client.worker;
+            callers::note_refusal(worker, &worker.view(), client.peer.listener, &why);
+            Some(why)
+        }
+    };
+    let client = Rc::new(client);
+    if is_h2 {
+        serve_h2(client, stream, prefix, pass).await
+    } else {
+        serve_h1(client, stream, prefix, pass).await
+    }
+}
+
+async fn begin_tls(client: Rc<Client>, stream: TcpStream, tls: &Tls, mut pass: Pass) -> hyper::Result<()> {
+    let shaken = tokio::select! {
+        shaken = timeout(client.worker.patience().handshake, shake(stream, tls)) => shaken,
+        () = closing(&mut pass) => return Ok(()),
+    };
+    match shaken {
+        Ok(Ok(Some(mut stream))) => match agreed(stream.get_ref().1.alpn_protocol()) {
+            Agreed::Http2 => serve_h2(client, stream, Vec::new(), pass).await,
+            Agreed::Http1 => serve_h1(client, stream, Vec::new(), pass).await,
+            Agreed::Proof => {
+                // The authority has seen the certificate, which is all it wanted.
+                let _ = stream.shutdown().await;
+                Ok(())
+            }
+        },
+        Ok(Ok(None)) => Ok(()),
+        Ok(Err(error)) => {
+            debug!(ip = %client.peer.ip, %error, "no TLS handshake");
+            Ok(())
+        }
+        Err(_) => {
+            debug!(ip = %client.peer.ip, "no TLS handshake in time");
+            Ok(())
+        }
+    }
+}
+
+/// The first byte of a TLS record that begins a handshake (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
+
+const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
+content-length: 43\r\nx-isles-error: not_tls\r\n\r\nThis port speaks HTTPS: use an https:// URL";
+
+/// Shakes hands. Whoever speaks no TLS at all, but HTTP most likely, gets an answer that it can read, and there is
+/// nothing to go on with.
+async fn shake(mut stream: TcpStream, tls: &Tls) -> std::io::Result<Option<TlsStream<TcpStream>>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 {
+        return Ok(None);
+    }
+    if first == [HANDSHAKE] {
+        return TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await.map(Some);
+    }
+    stream.write_all(NOT_TLS).await?;
+    stream.shutdown().await?;
+    // Closed with a request unread, the connection would be reset, and the answer lost. Its time is the handshake's.
+    tokio::io::copy(&mut stream.take(HEADER_BYTES as u64), &mut tokio::io::sink()).await?;
+    Ok(None)
 }
 
 async fn closing(pass: &mut Pass) {
@@ -98,9 +199,9 @@ async fn closing(pass: &mut Pass) {
     tokio::time::sleep(LAST_CALL).await;
 }
 
-async fn serve_h1(client: Rc<Client>, tcp: TcpStream, prefix: Vec<u8>, pass: Pass) -> hyper::Result<()> {
-    let activity = Activity::new(true);
-    let wire = Wire::new(tcp, prefix, Some(Arc::clone(&activity)));
+async fn serve_h1<S: Stream>(client: Rc<Client>, io: S, prefix: Vec<u8>, pass: Pass) -> hyper::Result<()> {
+    let activity = Activity::new(client.worker.patience(), true);
+    let wire = Wire::new(io, prefix, Arc::clone(&activity));
     let busy = Arc::clone(&activity);
     let service = service_fn(move |request| {
         let (client, busy) = (Rc::clone(&client), busy.begin());
@@ -112,9 +213,9 @@ async fn serve_h1(client: Rc<Client>, tcp: TcpStream, prefix: Vec<u8>, pass: Pas
     Driver::new(connection, pass, activity).await
 }
 
-async fn serve_h2(client: Rc<Client>, tcp: TcpStream, prefix: Vec<u8>, pass: Pass) -> hyper::Result<()> {
-    let activity = Activity::new(false);
-    let wire = Wire::new(tcp, prefix, None);
+async fn serve_h2<S: Stream>(client: Rc<Client>, io: S, prefix: Vec<u8>, pass: Pass) -> hyper::Result<()> {
+    let activity = Activity::new(client.worker.patience(), false);
+    let wire = Wire::new(io, prefix, Arc::clone(&activity));
     let busy = Arc::clone(&activity);
     let service = service_fn(move |request| {
         let (client, busy) = (Rc::clone(&client), busy.begin());
@@ -126,6 +227,9 @@ async fn serve_h2(client: Rc<Client>, tcp: TcpStream, prefix: Vec<u8>, pass: Pas
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(BROKEN_STREAMS)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEADER_BYTES as u32);
     let connection = http.serve_connection(TokioIo::new(wire), service);
     Driver::new(connection, pass, activity).await
@@ -138,88 +242,5 @@ pub(crate) struct LocalExecutor;
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
         spawn_local(future);
-    }
-}
-
-/// A connection that can be asked to end after the requests it has.
-trait Graceful: Future<Output = hyper::Result<()>> {
-    fn wind_down(self: Pin<&mut Self>);
-}
-
-impl<S> Graceful for http1::UpgradeableConnection<TokioIo<Wire>, S>
-where
-    Self: Future<Output = hyper::Result<()>>,
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = crate::respond::Answer>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn wind_down(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<S> Graceful for http2::Connection<TokioIo<Wire>, S, LocalExecutor>
-where
-    Self: Future<Output = hyper::Result<()>>,
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = crate::respond::Answer>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    LocalExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, crate::respond::Answer>,
-{
-    fn wind_down(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-/// Drives a connection, ends it when it is asked to, and closes it when a head does not come or nothing is asked.
-///
-/// There is one timer per connection. It is looked at when it fires, not moved with every request.
-struct Driver<C> {
-    connection: Pin<Box<C>>,
-    pass: Pass,
-    asked: bool,
-    activity: Arc<Activity>,
-    alarm: Pin<Box<Sleep>>,
-}
-
-impl<C: Graceful> Driver<C> {
-    fn new(connection: C, pass: Pass, activity: Arc<Activity>) -> Self {
-        let alarm = Box::pin(sleep_until(Instant::now() + HEAD));
-        Self { connection: Box::pin(connection), pass, asked: false, activity, alarm }
-    }
-
-    /// Ready when the present phase has lasted too long.
-    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let limit = self.activity.limit().map(Instant::from_std);
-            if let Some(limit) = limit
-                && limit < self.alarm.deadline()
-            {
-                self.alarm.as_mut().reset(limit);
-            }
-            if self.alarm.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let now = Instant::now();
-            match limit {
-                Some(limit) if limit <= now => return Poll::Ready(()),
-                Some(limit) => self.alarm.as_mut().reset(limit),
-                None => self.alarm.as_mut().reset(now + KEEP_ALIVE),
-            }
-        }
-    }
-}
-
-impl<C: Graceful> Future for Driver<C> {
-    type Output = hyper::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if !this.asked && this.pass.poll_closing(cx) {
-            this.asked = true;
-            this.connection.as_mut().wind_down();
-        }
-        if let Poll::Ready(ended) = this.connection.as_mut().poll(cx) {
-            return Poll::Ready(ended);
-        }
-        this.poll_limit(cx).map(Ok)
     }
 }

@@ -21,6 +21,10 @@ pub(crate) enum Code {
     BadUpgrade,
     BadBody,
     BadEncoding,
+    LongBody,
+    SlowBody,
+    RateLimited,
+    Misdirected,
     NotHttp,
     Timeout,
 }
@@ -30,7 +34,7 @@ pub(crate) enum Code {
 pub(crate) struct Fault {
     pub code: Code,
     pub detail: String,
-    /// Seconds after which it is worth asking again, said where the status is 503.
+    /// Seconds after which it is worth asking again, said where the status is 503 or 429.
     pub retry_after: u64,
 }
 
@@ -46,7 +50,7 @@ impl Fault {
 
 impl Code {
     /// Every code, in the order of their declaration: the place of one is its number.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::ConnectRefused,
@@ -63,6 +67,10 @@ impl Code {
         Self::BadUpgrade,
         Self::BadBody,
         Self::BadEncoding,
+        Self::LongBody,
+        Self::SlowBody,
+        Self::RateLimited,
+        Self::Misdirected,
         Self::NotHttp,
         Self::Timeout,
     ];
@@ -86,6 +94,10 @@ impl Code {
             Self::BadUpgrade => "bad_upgrade",
             Self::BadBody => "bad_body",
             Self::BadEncoding => "bad_encoding",
+            Self::LongBody => "body_too_long",
+            Self::SlowBody => "request_timeout",
+            Self::RateLimited => "rate_limited",
+            Self::Misdirected => "misdirected",
             Self::NotHttp => "not_http",
             Self::Timeout => "timeout",
         }
@@ -98,6 +110,10 @@ impl Code {
             Self::BadPath | Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::BadEncoding => StatusCode::NOT_IMPLEMENTED,
             Self::CallerUnverified => StatusCode::FORBIDDEN,
+            Self::LongBody => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoReplica | Self::Unresolved | Self::Overloaded | Self::CircuitOpen => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -127,6 +143,10 @@ impl Code {
             Self::BadResponse => "The replica's answer is not HTTP",
             Self::BadBody => "The request's body is broken",
             Self::BadEncoding => "The body has a transfer coding other than chunked",
+            Self::LongBody => "The request's body is too long",
+            Self::SlowBody => "The request came too slowly",
+            Self::RateLimited => "More requests than this client may send",
+            Self::Misdirected => "There is no certificate for this host",
             Self::BadUpgrade => "The replica switched to a protocol nobody asked for",
             Self::NotHttp => "The service does not speak HTTP",
             Self::Timeout => "The time for this request is over",
@@ -144,13 +164,18 @@ impl Code {
     /// The gRPC status code that says the same.
     pub(crate) fn grpc_status(self) -> u8 {
         match self {
-            Self::NoRoute | Self::MethodNotAllowed | Self::ConnectRefused | Self::BadEncoding => 12, // UNIMPLEMENTED
+            Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::ConnectRefused
+            | Self::BadEncoding
+            | Self::Misdirected => 12, // UNIMPLEMENTED
             Self::BadPath | Self::BadHost | Self::BadBody => 3, // INVALID_ARGUMENT
             Self::CallerUnverified => 7,                        // PERMISSION_DENIED
             Self::BadResponse | Self::BadUpgrade | Self::NotHttp => 13, // INTERNAL
             Self::NoReplica | Self::Unresolved | Self::Overloaded | Self::CircuitOpen => 14, // UNAVAILABLE
             Self::ConnectFailed | Self::UpstreamClosed => 14,   // UNAVAILABLE
-            Self::Timeout => 4,                                 // DEADLINE_EXCEEDED
+            Self::LongBody | Self::RateLimited => 8,            // RESOURCE_EXHAUSTED
+            Self::Timeout | Self::SlowBody => 4,                // DEADLINE_EXCEEDED
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Version, header};
+use model::ListenerKind;
 
 use crate::headers::{self, Trust};
 use crate::link::{Reply, Request, frame};
@@ -21,7 +22,8 @@ pub fn link(bytes: &[u8]) {
     let mut rest = bytes;
     // A slice never keeps a reader waiting.
     while let Some(Ok(Some(request))) = frame::read::<Request>(&mut rest).now_or_never() {
-        if let Request::Apply { table } = request {
+        if let Request::Apply { mut table } = request {
+            table.listeners.iter_mut().for_each(|listener| without_files(&mut listener.kind));
             let mut compiler = Compiler::new(2);
             let first = compiler.compile(&table, 1);
             let second = compiler.compile(&table, 2);
@@ -33,6 +35,13 @@ pub fn link(bytes: &[u8]) {
     }
     let mut rest = bytes;
     while let Some(Ok(Some(_))) = frame::read::<Reply>(&mut rest).now_or_never() {}
+}
+
+/// Certificates and logs are files and tasks, and the paths here are anybody's.
+fn without_files(kind: &mut ListenerKind) {
+    if let ListenerKind::Gateway { settings, .. } = kind {
+        (settings.tls, settings.access_log) = (None, None);
+    }
 }
 
 /// Header fields, one a line, as a request's, an answer's and trailers.
@@ -103,9 +112,11 @@ pub fn target(bytes: &[u8]) {
         service: "s".parse().unwrap_or_else(|_| unreachable!()),
         strip: true,
         timeout: None,
+        rate_limit: None,
+        max_body: None,
     };
-    let routes =
-        ["/", "/a", "/a/b"].iter().enumerate().map(|(lane, path)| route::compile(&declared(path), lane));
+    let compile = |(lane, path): (_, &&str)| route::compile(&declared(path), lane, u64::MAX, None);
+    let routes = ["/", "/a", "/a/b"].iter().enumerate().map(compile);
     if let Found::Route(found) = Router::new(routes.collect()).find(path.path(), host, &Method::GET) {
         let rest = route::without_prefix(Some(path.clone()), &found.path);
         let rest = rest.unwrap_or_else(|| panic!("{path} was routed and cannot be passed on"));

@@ -111,9 +111,9 @@ pub(crate) fn keep_home(headers: &mut HeaderMap, trace: bool) {
 }
 
 /// Sets where a request from outside came from.
-pub(crate) fn set_origin(headers: &mut HeaderMap, client: &HeaderValue) {
+pub(crate) fn set_origin(headers: &mut HeaderMap, client: &HeaderValue, secure: bool) {
     headers.insert(FORWARDED_FOR, client.clone());
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
     if let Some(host) = headers.get(header::HOST).cloned() {
         headers.insert(FORWARDED_HOST, host);
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, StatusCode};
 use model::span::FailedAttempt;
-use model::{Kept, Span, signals};
+use model::{Kept, ReplicaId, Span, signals};
 
 use crate::fault::Code;
 use crate::flight::{Flight, Place};
@@ -103,6 +103,16 @@ impl Hop {
 
     pub(crate) fn request_id(&self) -> Option<HeaderValue> {
         self.request_id.clone()
+    }
+
+    /// How often a replica was asked.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The replica that was asked last.
+    pub(crate) fn replica(&self) -> Option<&ReplicaId> {
+        self.asked.as_ref().map(|place| &place.endpoint().replica)
     }
 
     /// An attempt begins.
@@ -214,7 +224,7 @@ impl Hop {
         let kept = self.kept(lane, trace)?;
         let caller = self.view.entries.get(&self.listener).and_then(|entry| match &entry.kind {
             Kind::Edge { caller, .. } => Some(caller.clone()),
-            Kind::Gateway(_) => None,
+            Kind::Gateway(_) | Kind::Redirect { .. } => None,
         });
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let endpoint = self.asked.as_ref().map(Place::endpoint);

@@ -1,18 +1,22 @@
 //! Who asks, and which way the request goes: decided by the listener, and at a gateway by its routes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use http::header;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
+use model::RateLimit;
 
 use crate::connection::Client;
 use crate::fault::{Code, Fault};
 use crate::headers::{self, Trust};
+use crate::intake::Allowance;
+use crate::rate::Rate;
 use crate::route::{self, Found};
 use crate::table::{Entry, Kind, Lane, Table};
+use crate::worker::Worker;
 
 /// The other end of a client's connection.
 #[derive(Debug)]
@@ -21,6 +25,17 @@ pub(crate) struct Peer {
     pub listener: SocketAddr,
     /// Its address, as a header says it.
     pub address: HeaderValue,
+    /// Its address.
+    pub ip: IpAddr,
+    /// It speaks TLS.
+    pub secure: bool,
+}
+
+impl Peer {
+    /// Of its URLs.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
 }
 
 /// Where a request goes.
@@ -30,6 +45,12 @@ pub(crate) struct Way<'a> {
     pub caller: Caller<'a>,
     /// The prefix that is taken off the path.
     pub strip: &'a str,
+    /// The prefix of the route; empty on an edge.
+    pub route: &'a str,
+    /// How often one client may ask.
+    pub rate: Option<&'a Rate>,
+    /// What the client may send; none for a service of the app.
+    pub allowed: Option<Allowance>,
     /// When an answer must have begun.
     pub deadline: Instant,
     /// The time that the app allows for that; the caller may have less.
@@ -45,9 +66,9 @@ pub(crate) enum Caller<'a> {
     Service(&'a HeaderValue),
 }
 
-/// The listener's entry in a table.
-pub(crate) fn identify<'a>(table: &'a Table, peer: &Peer) -> Result<&'a Entry, Fault> {
-    table.entries.get(&peer.listener).ok_or_else(|| {
+/// The listener's entry in a table, which may have been the last one with it.
+pub(crate) fn identify(entry: Option<&Entry>) -> Result<&Entry, Fault> {
+    entry.ok_or_else(|| {
         Fault::new(Code::NoRoute, "this address is being closed: it is no longer part of the app")
     })
 }
@@ -66,6 +87,7 @@ pub(crate) fn find_way<'a>(
     entry: &'a Entry,
     request: &Request<Incoming>,
     arrived: Instant,
+    worker: &Worker,
 ) -> Result<Way<'a>, Fault> {
     if request.method() == Method::CONNECT {
         return Err(Fault::new(Code::ConnectRefused, "this is a gateway to an app, not a tunnel"));
@@ -80,16 +102,20 @@ pub(crate) fn find_way<'a>(
             let limit = table.lanes[*lane].timeouts.request;
             let time = within(limit, headers::time_left(request.headers(), Trust::Inside));
             let caller = Caller::Service(caller_header);
-            Way { lane: *lane, caller, strip: "", deadline: arrived + time, limit }
+            let deadline = arrived + time;
+            Way { lane: *lane, caller, strip: "", route: "", rate: None, allowed: None, deadline, limit }
         }
-        Kind::Gateway(router) => {
+        Kind::Redirect { .. } => {
+            return Err(Fault::new(Code::NoRoute, "nothing is served here but a redirect"));
+        }
+        Kind::Gateway(gateway) => {
             if route::has_dot_segment(path) {
                 return Err(Fault::new(
                     Code::BadPath,
                     "the path has a segment `.` or `..`; send it resolved",
                 ));
             }
-            let route = match router.find(path, route::host_of(host(request)), request.method()) {
+            let route = match gateway.router.find(path, route::host_of(host(request)), request.method()) {
                 Found::Route(route) => route,
                 Found::OtherMethods => {
                     let detail = format!("there are routes for {path}, but none for {}", request.method());
@@ -105,11 +131,33 @@ pub(crate) fn find_way<'a>(
             let limit = route.timeout.unwrap_or(table.lanes[route.lane].timeouts.request);
             let time = within(limit, headers::time_left(request.headers(), Trust::Outside));
             let strip = if route.strip { route.path.as_str() } else { "" };
-            Way { lane: route.lane, caller: Caller::Client, strip, deadline: arrived + time, limit }
+            // A call of gRPC may be a conversation of any length; its messages have limits of their own.
+            let most = if headers::is_grpc(request.headers()) { u64::MAX } else { route.max_body };
+            let allowed = Some(Allowance { most, pause: worker.patience().body });
+            Way {
+                lane: route.lane,
+                caller: Caller::Client,
+                strip,
+                route: &route.path,
+                rate: route.rate.as_ref(),
+                allowed,
+                deadline: arrived + time,
+                limit,
+            }
         }
     };
     check_http(&table.lanes[way.lane])?;
     Ok(way)
+}
+
+/// Refuses a client that asks more often than it may.
+pub(crate) fn check_rate(rate: Option<&Rate>, peer: &Peer, worker: &Worker) -> Result<(), Fault> {
+    let Some(rate) = rate else { return Ok(()) };
+    rate.admit(peer.ip, worker.nanos()).map_err(|wait| {
+        let RateLimit { requests, per } = rate.declared;
+        let detail = format!("a client may send {requests} requests in {} s here", per.as_secs());
+        Fault::new(Code::RateLimited, detail).retry_after(wait.div_ceil(1_000_000_000))
+    })
 }
 
 fn within(limit: Duration, left: Option<Duration>) -> Duration {
@@ -125,7 +173,7 @@ fn check_http(lane: &Lane) -> Result<(), Fault> {
 }
 
 /// The host that a request is for; one that it names in its target counts more than the field (RFC 9112, 3.2.2).
-fn host(request: &Request<Incoming>) -> &str {
+pub(crate) fn host(request: &Request<Incoming>) -> &str {
     let named = request.uri().authority().map(Authority::as_str);
     let field = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     named.or_else(field).unwrap_or_default()

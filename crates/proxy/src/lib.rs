@@ -17,8 +17,11 @@
 //! - A caller is who the listener says, never who a header says.
 //! - Bodies are streamed; at most 64 KiB of a request's body are remembered.
 //! - What is shared for writing (a breaker, an ejection, a retry budget) is written when something fails, not when all is well.
+//! - What is asked of clients from outside (TLS, time, length, rate) costs nothing on edges, nor where it is off.
 //! - No supervision, no health checks, no policy: those are the control plane's.
 
+mod access;
+mod activity;
 mod adaptive;
 mod admit;
 mod alarm;
@@ -33,6 +36,7 @@ mod connection;
 mod counters;
 mod crowd;
 mod drain;
+mod driver;
 mod edge;
 mod exchange;
 mod fault;
@@ -44,6 +48,7 @@ mod headers;
 mod hop;
 mod identify;
 mod ids;
+mod intake;
 mod latency;
 mod learner;
 pub mod link;
@@ -51,11 +56,15 @@ mod listen;
 mod outbound;
 mod outlier;
 mod outside;
+mod patience;
+mod places;
 mod plane;
 mod pool;
 mod process;
 mod quarantine;
+mod rate;
 mod records;
+mod redirect;
 mod respond;
 mod retry;
 mod route;
@@ -68,10 +77,12 @@ mod table;
 mod tcp;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod upgrade;
 mod window;
 mod wire;
 mod worker;
 
 pub use callers::can_verify;
+pub use patience::Patience;
 pub use process::{Error, Options, run};

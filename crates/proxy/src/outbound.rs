@@ -15,6 +15,7 @@ use crate::fault::{Code, Fault};
 use crate::headers::{self, Trust};
 use crate::hop::Hop;
 use crate::identify::{Caller, Peer, Way};
+use crate::intake::{Allowance, Intake, State};
 use crate::route;
 use crate::table::{Endpoint, Lane};
 
@@ -59,7 +60,7 @@ pub(crate) fn dress(
     fields.reserve(10);
     match way.caller {
         Caller::Client => {
-            headers::set_origin(fields, &peer.address);
+            headers::set_origin(fields, &peer.address, peer.secure);
             fields.insert(headers::CALLER, HeaderValue::from_static("gateway"));
         }
         Caller::Service(name) => {
@@ -92,24 +93,28 @@ pub(crate) struct Outbound {
     repeated_above: bool,
     /// Its headers may say what is for services of the app alone.
     inside: bool,
+    /// How the client's body comes along, where it has limits.
+    intake: Option<(State, Allowance)>,
     /// Head or body are gone: it cannot be sent again.
     spent: bool,
 }
 
 enum Payload {
     Empty,
-    Once(Incoming),
+    Once(Intake),
     Taped(Tape),
     Gone,
 }
 
 impl Outbound {
-    /// Of a request whose header fields are dressed for the replica. `strip` is a prefix of its path to take off.
+    /// Of a request whose header fields are dressed for the replica. `strip` is a prefix of its path to take off;
+    /// `allowed` is what the client may send.
     pub(crate) fn new(
         request: Request<Incoming>,
         strip: &str,
         speech: Speech,
         lane: &Lane,
+        allowed: Option<Allowance>,
     ) -> Result<Self, Fault> {
         let (head, body) = request.into_parts();
         let (method, mut headers) = (head.method, head.headers);
@@ -122,7 +127,15 @@ impl Outbound {
         let grpc = headers::is_grpc(&headers);
         let repeatable =
             lane.retries > 0 && (is_idempotent(&method) || headers.contains_key(IDEMPOTENCY_KEY));
-        let payload = if body.is_end_stream() {
+        let ended = body.is_end_stream();
+        let (body, intake) = match allowed.filter(|_| !ended) {
+            None => (Intake::free(body), None),
+            Some(allowed) => {
+                let (body, state) = Intake::limited(body, allowed)?;
+                (body, Some((state, allowed)))
+            }
+        };
+        let payload = if ended {
             Payload::Empty
         } else if repeatable {
             Payload::Taped(Tape::new(body))
@@ -144,6 +157,7 @@ impl Outbound {
             repeatable,
             repeated_above,
             inside,
+            intake,
             spent: false,
         })
     }
@@ -179,6 +193,19 @@ impl Outbound {
         if let Payload::Taped(tape) = &self.payload {
             tape.stop();
         }
+        if let Some((state, _)) = &self.intake {
+            state.answered();
+        }
+    }
+
+    /// Whether more of its body has to come from the client before anybody can answer.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.intake.as_ref().is_some_and(|(state, _)| state.is_waiting())
+    }
+
+    /// What the client is told if its own body is why there is no answer.
+    pub(crate) fn client_fault(&self) -> Option<Fault> {
+        self.intake.as_ref().and_then(|(state, allowed)| state.fault(*allowed))
     }
 
     /// The message for one attempt, over a connection that speaks HTTP/2 or not. A copy stays here if `may_resend` and

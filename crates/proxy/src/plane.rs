@@ -17,6 +17,7 @@ use crate::link::{self, Applied, EndpointStats, ListenFailure, ListenerStats, Si
 use crate::listen;
 use crate::outside;
 use crate::outside::resolve::{Found, Host, Resolver};
+use crate::patience::Patience;
 use crate::spans::Spans;
 use crate::survey;
 use crate::table::{Compiler, Entry, Kind, Table};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub spans: Spans,
     /// Tells whose a connection is.
     pub verifier: Option<Verifier>,
+    /// How long a client may take.
+    pub patience: Patience,
 }
 
 impl Shared {
@@ -65,13 +68,14 @@ pub(crate) struct Plane {
 
 impl Plane {
     /// Starts the worker threads. Look-ups of hosts outside are told to `resolver`'s other end.
-    pub(crate) fn start(workers: usize, resolver: Resolver) -> io::Result<Self> {
+    pub(crate) fn start(workers: usize, patience: Patience, resolver: Resolver) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             table: ArcSwap::from_pointee(Table::default()),
             changed: watch::channel(0).0,
             clock: Instant::now(),
             spans: Spans::new(workers),
             verifier: Some(Verifier::start()?),
+            patience,
         });
         let workers = (0..workers)
             .map(|index| worker::spawn(index, Arc::clone(&shared)))
@@ -144,6 +148,11 @@ impl Plane {
             }
         }
         all(ends)
+    }
+
+    /// Ready once all that was to be written down is.
+    pub(crate) fn end_logs(&self) -> impl Future<Output = ()> + use<> {
+        all(self.compiler.logs().map(|log| log.written()).collect())
     }
 
     /// Adds up the counters of all workers.
@@ -256,7 +265,7 @@ async fn all(ends: Vec<oneshot::Receiver<()>>) {
 fn listener_stats(table: &Table, address: SocketAddr, entry: &Entry) -> ListenerStats {
     let totals = entry.counters.totals();
     let (caller, callee) = match &entry.kind {
-        Kind::Gateway(_) => (None, None),
+        Kind::Gateway(_) | Kind::Redirect { .. } => (None, None),
         Kind::Edge { caller, callee, .. } => (Some(caller.clone()), Some(callee.clone())),
     };
     let targets = entry.lanes.iter().flat_map(|lane| &table.lanes[*lane].targets).map(|target| {
@@ -279,5 +288,6 @@ fn listener_stats(table: &Table, address: SocketAddr, entry: &Entry) -> Listener
         targets,
         refused: edges().map(|edge| edge.refusals.total()).sum(),
         circuit_open: edges().any(|edge| !edge.breaker.is_closed()),
+        problem: entry.tls().and_then(|tls| tls.problem()),
     }
 }

@@ -5,13 +5,15 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::link;
 use crate::outside::resolve::Resolver;
+use crate::patience::Patience;
 use crate::plane::Plane;
 
 /// What a data plane is started with.
@@ -21,6 +23,8 @@ pub struct Options {
     pub socket: PathBuf,
     /// Threads that serve requests; at least one is started.
     pub workers: usize,
+    /// How long clients may take.
+    pub patience: Patience,
 }
 
 /// Why a data plane could not run.
@@ -53,8 +57,10 @@ pub fn run(options: Options) -> Result<(), Error> {
     let local = LocalSet::new();
     local.block_on(&runtime, async {
         let mut signals = Signals::install()?;
+        allow_many_files();
         let (resolver, mut resolved) = Resolver::new();
-        let plane = Rc::new(RefCell::new(Plane::start(options.workers.max(1), resolver)?));
+        let plane = Plane::start(options.workers.max(1), options.patience, resolver)?;
+        let plane = Rc::new(RefCell::new(plane));
         let learning = Rc::clone(&plane);
         tokio::task::spawn_local(async move {
             while let Some((host, found)) = resolved.recv().await {
@@ -73,11 +79,22 @@ pub fn run(options: Options) -> Result<(), Error> {
         let drained = plane.borrow_mut().drain();
         drained.await;
         learning.abort();
+        let logged = plane.borrow().end_logs();
+        logged.await;
         serving.abort();
         // Its end removes the socket's file.
         let _ = serving.await;
         Ok(())
     })
+}
+
+/// Asks for as many open files as this process may have: a connection is one, and what systems give by default is 1024.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        warn!(%error, files = ?limit.current, "the limit of open files stays as it is");
+    }
 }
 
 struct Signals {

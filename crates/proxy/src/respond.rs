@@ -16,6 +16,8 @@ use serde::Serialize;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use crate::access::Note;
+use crate::activity::Busy;
 use crate::body::clean_trailers;
 use crate::fault::Fault;
 use crate::flight::Flight;
@@ -23,7 +25,6 @@ use crate::headers::{self, Trust};
 use crate::hop::Hop;
 use crate::pool::{Multiplexed, Pool, Single};
 use crate::retry;
-use crate::wire::Busy;
 
 /// The longest rest of an answer that is read to keep its connection, in bytes.
 const DISCARD: usize = 64 * 1024;
@@ -34,6 +35,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Answer {
     kind: Kind,
     busy: Option<Busy>,
+    note: Option<Box<Note>>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly all answers are of the large kind")]
@@ -41,8 +43,7 @@ enum Kind {
     Passed(Passed),
     /// The body of a refusal.
     Fault(Full<Bytes>),
-    /// None: the connection speaks something else from here on.
-    Switch,
+    Empty,
 }
 
 struct Passed {
@@ -146,22 +147,26 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.kind {
+        let frame = match &mut self.kind {
             Kind::Passed(passed) => {
                 let frame = Pin::new(&mut passed.body).poll_frame(cx);
                 passed.saw(&frame);
                 frame.map_ok(|frame| clean_trailers(frame, Trust::Response))
             }
             Kind::Fault(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Kind::Switch => Poll::Ready(None),
+            Kind::Empty => Poll::Ready(None),
+        };
+        if let (Some(note), Poll::Ready(Some(Ok(frame)))) = (&mut self.note, &frame) {
+            note.passed(frame.data_ref().map_or(0, Bytes::len));
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Passed(passed) => passed.body.is_end_stream(),
             Kind::Fault(body) => body.is_end_stream(),
-            Kind::Switch => true,
+            Kind::Empty => true,
         }
     }
 
@@ -169,14 +174,14 @@ impl Body for Answer {
         match &self.kind {
             Kind::Passed(passed) => passed.body.size_hint(),
             Kind::Fault(body) => body.size_hint(),
-            Kind::Switch => SizeHint::with_exact(0),
+            Kind::Empty => SizeHint::with_exact(0),
         }
     }
 }
 
 impl Answer {
     fn new(kind: Kind) -> Self {
-        Self { kind, busy: None }
+        Self { kind, busy: None, note: None }
     }
 
     /// Whether the data plane made it, because of a fault.
@@ -188,13 +193,18 @@ impl Answer {
     pub(crate) fn carry(&mut self, mut hop: Hop) {
         match &mut self.kind {
             Kind::Passed(passed) => passed.hop = Some(hop),
-            Kind::Fault(_) | Kind::Switch => hop.completed(),
+            Kind::Fault(_) | Kind::Empty => hop.completed(),
         }
     }
 
     /// Counts the connection as busy until this body has been passed on.
     pub(crate) fn keep(&mut self, busy: Busy) {
         self.busy = Some(busy);
+    }
+
+    /// Writes the request down once this body has been passed on.
+    pub(crate) fn note(&mut self, note: Box<Note>) {
+        self.note = Some(note);
     }
 }
 
@@ -205,9 +215,17 @@ pub(crate) fn pass(response: Response<Incoming>, lease: Lease, flight: Flight) -
 
 /// An answer without a body, for a connection that speaks something else from here on.
 pub(crate) fn switch(headers: HeaderMap) -> Response<Answer> {
-    let mut response = Response::new(Answer::new(Kind::Switch));
+    let mut response = Response::new(Answer::new(Kind::Empty));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
+    response
+}
+
+/// Where to ask instead, with the same method and body (RFC 9110, 15.4.9).
+pub(crate) fn redirect(location: HeaderValue) -> Response<Answer> {
+    let mut response = Response::new(Answer::new(Kind::Empty));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, location);
     response
 }
 
@@ -229,7 +247,7 @@ pub(crate) fn refuse(fault: &Fault, request_id: HeaderValue, grpc: bool) -> Resp
     let headers = response.headers_mut();
     headers.insert(headers::ERROR, HeaderValue::from_static(fault.code.name()));
     headers.insert(headers::REQUEST_ID, request_id);
-    if fault.code.status() == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(fault.code.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(fault.retry_after));
     }
     response.map(|body| Answer::new(Kind::Fault(body)))

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::Method;
 use http::uri::PathAndQuery;
 
+use crate::rate::Rate;
+
 /// The routes of one gateway, ready for lookup.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
@@ -23,6 +25,10 @@ pub(crate) struct Route {
     pub timeout: Option<Duration>,
     /// Index of the lane in the table.
     pub lane: usize,
+    /// The longest body of a request, in bytes.
+    pub max_body: u64,
+    /// Requests of one client.
+    pub rate: Option<Rate>,
 }
 
 /// What a lookup finds.
@@ -61,8 +67,8 @@ impl Router {
     }
 }
 
-/// Compiles one declared route.
-pub(crate) fn compile(declared: &model::Route, lane: usize) -> Route {
+/// Compiles one declared route; `max_body` is that of the gateway.
+pub(crate) fn compile(declared: &model::Route, lane: usize, max_body: u64, rate: Option<Rate>) -> Route {
     Route {
         path: declared.path.trim_end_matches('/').to_owned(),
         host: declared.host.clone(),
@@ -74,6 +80,8 @@ pub(crate) fn compile(declared: &model::Route, lane: usize) -> Route {
             .collect(),
         strip: declared.strip,
         timeout: declared.timeout,
+        max_body: declared.max_body.unwrap_or(max_body),
+        rate,
         lane,
     }
 }
@@ -152,8 +160,10 @@ mod tests {
             service: model::ServiceName::new("s").unwrap(),
             strip: false,
             timeout: None,
+            rate_limit: None,
+            max_body: None,
         };
-        compile(&declared, lane)
+        compile(&declared, lane, u64::MAX, None)
     }
 
     fn lane(router: &Router, method: &str, host: &str, path: &str) -> Result<usize, &'static str> {

@@ -8,6 +8,8 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use crate::access::Note;
+use crate::activity::Busy;
 use crate::admit;
 use crate::attempt::{self, Reached};
 use crate::connection::Client;
@@ -18,22 +20,30 @@ use crate::hop::Hop;
 use crate::identify;
 use crate::ids;
 use crate::outbound::{self, Outbound, Speech};
+use crate::redirect;
 use crate::respond::{self, Answer};
 use crate::retry;
+use crate::table::{Entry, Kind};
 use crate::upgrade;
-use crate::wire::Busy;
 
 /// Answers a request: with what a replica says, or with the reason why none does.
-pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy: Busy) -> Response<Answer> {
+pub(crate) async fn serve(
+    client: &Rc<Client>,
+    mut request: Request<Incoming>,
+    busy: Busy,
+) -> Response<Answer> {
     let arrived = Instant::now();
     // The table that this request sees from here on, whatever comes after it.
     let view = client.worker.view();
     let grpc = headers::is_grpc(request.headers());
     let mut hop = Hop::begin(&client.worker, &view, client.peer.listener, &request, arrived, grpc);
     let version = request.version();
+    let entry = view.entries.get(&client.peer.listener);
+    let log = entry.and_then(|entry| entry.log.as_ref());
+    let mut note = log.map(|log| Note::begin(client, log, &request, arrived));
 
     let answered = async {
-        let entry = identify::identify(&view, &client.peer)?;
+        let entry = identify::identify(entry)?;
         entry.counters.slot(client.worker.index).request();
         identify::verify(client)?;
         identify::settle_host(&mut request)?;
@@ -44,16 +54,23 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
                 "the body's length is not clear: chunked is the only transfer coding served",
             ));
         }
-        let way = identify::find_way(&view, entry, &request, arrived)?;
+        if let Kind::Redirect { gateway } = entry.kind {
+            return redirect::answer(&view, gateway, &request);
+        }
+        let way = identify::find_way(&view, entry, &request, arrived, &client.worker)?;
         let lane = &view.lanes[way.lane];
         hop.enter(way.lane);
+        identify::check_rate(way.rate, &client.peer, &client.worker)?;
 
         let wanted = outbound::speech(lane, grpc);
         let tunnel = outbound::dress(&mut request, &way, &client.peer, wanted, &mut hop);
         // HTTP/2 has no upgrade.
         let speech = if tunnel.is_some() { Speech::Http1 } else { wanted };
+        if let Some(note) = &mut note {
+            note.way(way.route, lane.service.as_str());
+        }
         let admission = admit::admit(&client.worker, &view, way.lane)?;
-        let outbound = Outbound::new(request, way.strip, speech, lane)?;
+        let outbound = Outbound::new(request, way.strip, speech, lane, way.allowed)?;
 
         let way = attempt::Way {
             listener: client.peer.listener,
@@ -67,7 +84,11 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
         let reached = attempt::run(&client.worker, way, outbound, admission, &mut hop).await?;
         pass_on(client, reached, tunnel)
     };
-    let mut answer = match answered.await {
+    let answered = answered.await;
+    if let Some(note) = &mut note {
+        note.went(&hop);
+    }
+    let mut answer = match answered {
         Ok(mut answer) => {
             let grpc_status = if grpc { retry::grpc_status(answer.headers()) } else { None };
             hop.answered(answer.status(), grpc_status);
@@ -85,15 +106,29 @@ pub(crate) async fn serve(client: &Client, mut request: Request<Incoming>, busy:
     };
     // A refusal over gRPC has the status 200.
     let failed = answer.status().is_server_error() || (grpc && answer.body().is_fault());
-    if failed && let Some(entry) = view.entries.get(&client.peer.listener) {
+    if failed && let Some(entry) = entry {
         entry.counters.slot(client.worker.index).failure();
+    }
+    if let Some(Entry { kind: Kind::Gateway(gateway), .. }) = entry
+        && let Some(hsts) = gateway.hsts.as_ref().filter(|_| client.peer.secure)
+    {
+        // A service that says it itself knows better.
+        answer.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+    }
+    if let Some(mut note) = note {
+        note.answered(&answer);
+        answer.body_mut().note(note);
     }
     answer.body_mut().keep(busy);
     answer
 }
 
 /// Passes a replica's answer on, or joins the two connections if the replica agreed to speak something else.
-fn pass_on(client: &Client, reached: Reached, tunnel: Option<OnUpgrade>) -> Result<Response<Answer>, Fault> {
+fn pass_on(
+    client: &Rc<Client>,
+    reached: Reached,
+    tunnel: Option<OnUpgrade>,
+) -> Result<Response<Answer>, Fault> {
     let Reached { mut response, lease, flight } = reached;
     let version = response.version();
     let length = response.body().size_hint().exact();
@@ -117,6 +152,6 @@ fn pass_on(client: &Client, reached: Reached, tunnel: Option<OnUpgrade>) -> Resu
     };
     let mut headers = std::mem::take(response.headers_mut());
     headers::set_upgrade(&mut headers, protocol);
-    upgrade::join(tunnel, hyper::upgrade::on(response), flight, &client.gate);
+    upgrade::join(tunnel, hyper::upgrade::on(response), flight, client);
     Ok(respond::switch(headers))
 }

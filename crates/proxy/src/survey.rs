@@ -48,7 +48,7 @@ fn services(table: &Table) -> impl Iterator<Item = &Lane> {
 
 fn edge(listener: SocketAddr, entry: &Entry, lane: &Lane, now: u64) -> EdgeSignals {
     let caller = match &entry.kind {
-        Kind::Gateway(_) => None,
+        Kind::Gateway(_) | Kind::Redirect { .. } => None,
         Kind::Edge { caller, .. } => Some(caller.clone()),
     };
     let mut releases: Vec<(_, Tally)> = Vec::new();

@@ -2,13 +2,19 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::HeaderValue;
-use model::{ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceName, Timeouts};
+use model::{
+    GatewaySettings, ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceName, Timeouts,
+    TlsSource,
+};
+use tracing::error;
 
+use crate::access::Log;
 use crate::callers::Processes;
 use crate::counters::Counters;
 use crate::edge::Edge;
@@ -17,9 +23,12 @@ use crate::link::OutsideStats;
 use crate::outlier::Health;
 use crate::outside::resolve::{Found, Host};
 use crate::outside::{Outside, Outsides, Reach};
+use crate::places::Places;
+use crate::rate::{Clients, Rate};
 use crate::records::Records;
 use crate::route::{self, Router};
 use crate::service::Service;
+use crate::tls::Tls;
 
 /// An immutable snapshot.
 #[derive(Debug, Default)]
@@ -39,12 +48,44 @@ pub(crate) struct Entry {
     pub counters: Arc<Counters>,
     /// Its lanes, by index.
     pub lanes: Vec<usize>,
+    /// How many connections it may have, where that is limited.
+    pub places: Option<Arc<Places>>,
+    /// Where its requests are written down.
+    pub log: Option<Arc<Log>>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Gateway(Router),
-    Edge { caller: ServiceName, callee: ServiceName, caller_header: HeaderValue, lane: usize },
+    Gateway(Box<Gateway>),
+    /// Answers with a redirect to the gateway that listens there.
+    Redirect {
+        gateway: SocketAddr,
+    },
+    Edge {
+        caller: ServiceName,
+        callee: ServiceName,
+        caller_header: HeaderValue,
+        lane: usize,
+    },
+}
+
+/// What is asked of all requests from outside.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub router: Router,
+    pub tls: Option<Arc<Tls>>,
+    /// `Strict-Transport-Security`, for answers over TLS.
+    pub hsts: Option<HeaderValue>,
+}
+
+impl Entry {
+    /// What it needs to speak TLS, if it does.
+    pub(crate) fn tls(&self) -> Option<&Arc<Tls>> {
+        match &self.kind {
+            Kind::Gateway(gateway) => gateway.tls.as_ref(),
+            Kind::Redirect { .. } | Kind::Edge { .. } => None,
+        }
+    }
 }
 
 /// The way from one listener to one service.
@@ -97,6 +138,8 @@ pub(crate) struct Endpoint {
 type Pair = (ServiceName, ServiceName);
 /// A listener, the caller it belongs to (none for a gateway), and the service behind it.
 type EdgeKey = (SocketAddr, Option<ServiceName>, ServiceName);
+/// A route of a gateway: path, host and methods.
+type RouteKey = (SocketAddr, String, Option<String>, Vec<String>);
 /// The number is the one of [`Outside`], or 0.
 type EndpointKey = (ReplicaId, ReleaseId, SocketAddr, u64);
 
@@ -114,6 +157,10 @@ pub(crate) struct Compiler {
     edges: HashMap<EdgeKey, Arc<Edge>>,
     services: HashMap<ServiceName, Arc<Service>>,
     outsides: Outsides,
+    places: HashMap<SocketAddr, Arc<Places>>,
+    clients: HashMap<RouteKey, Arc<Clients>>,
+    certificates: HashMap<TlsSource, Arc<Tls>>,
+    logs: HashMap<PathBuf, Arc<Log>>,
 }
 
 impl Compiler {
@@ -129,6 +176,10 @@ impl Compiler {
             edges: HashMap::new(),
             services: HashMap::new(),
             outsides: Outsides::default(),
+            places: HashMap::new(),
+            clients: HashMap::new(),
+            certificates: HashMap::new(),
+            logs: HashMap::new(),
         }
     }
 
@@ -174,25 +225,31 @@ impl Compiler {
         self.releases.retain(|_, records| Arc::strong_count(records) > 1);
         self.edges.retain(|_, edge| Arc::strong_count(edge) > 1);
         self.services.retain(|_, service| Arc::strong_count(service) > 1);
+        self.places.retain(|_, places| Arc::strong_count(places) > 1);
+        self.clients.retain(|_, clients| Arc::strong_count(clients) > 1);
+        self.certificates.retain(|_, tls| Arc::strong_count(tls) > 1);
+        self.logs.retain(|_, log| Arc::strong_count(log) > 1);
     }
 
     fn entry(&mut self, source: &RouteTable, listener: &model::Listener, lanes: &mut Vec<Lane>) -> Entry {
         let first = lanes.len();
+        let address = listener.address;
         let (kind, edge) = match &listener.kind {
-            ListenerKind::Gateway { routes } => {
+            ListenerKind::Gateway { routes, settings } => {
                 let mut by_service = HashMap::new();
                 let compiled = routes
                     .iter()
                     .map(|declared| {
                         let lane = *by_service.entry(&declared.service).or_insert_with(|| {
-                            lanes.push(self.lane(source, listener.address, None, &declared.service));
+                            lanes.push(self.lane(source, address, None, &declared.service));
                             lanes.len() - 1
                         });
-                        route::compile(declared, lane)
+                        route::compile(declared, lane, settings.max_body, self.rate(address, declared))
                     })
                     .collect();
-                (Kind::Gateway(Router::new(compiled)), None)
+                (Kind::Gateway(Box::new(self.gateway(Router::new(compiled), settings))), None)
             }
+            ListenerKind::Redirect { gateway } => (Kind::Redirect { gateway: *gateway }, None),
             ListenerKind::Edge { caller, callee } => {
                 lanes.push(self.lane(source, listener.address, Some(caller), callee));
                 let kind = Kind::Edge {
@@ -208,7 +265,58 @@ impl Compiler {
         };
         let counters = self.listeners.entry((listener.address, edge));
         let counters = Arc::clone(counters.or_insert_with(|| Arc::new(Counters::new(self.workers))));
-        Entry { kind, counters, lanes: (first..lanes.len()).collect() }
+        let settings = settings_of(source, &listener.kind);
+        Entry {
+            kind,
+            counters,
+            lanes: (first..lanes.len()).collect(),
+            places: settings.map(|settings| self.places(address, settings.max_connections)),
+            log: settings.and_then(|settings| self.log(settings.access_log.as_deref()?)),
+        }
+    }
+
+    fn gateway(&mut self, router: Router, settings: &GatewaySettings) -> Gateway {
+        let tls = settings.tls.as_ref().and_then(|source| self.tls(source));
+        let hsts = settings.hsts.filter(|_| tls.is_some());
+        let hsts = hsts.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
+        Gateway { router, tls, hsts }
+    }
+
+    fn rate(&mut self, gateway: SocketAddr, declared: &model::Route) -> Option<Rate> {
+        let limit = declared.rate_limit?;
+        let key = (gateway, declared.path.clone(), declared.host.clone(), declared.methods.clone());
+        Some(Rate::new(limit, Arc::clone(self.clients.entry(key).or_default())))
+    }
+
+    fn tls(&mut self, source: &TlsSource) -> Option<Arc<Tls>> {
+        if let Some(known) = self.certificates.get(source) {
+            return Some(Arc::clone(known));
+        }
+        let tls = Tls::start(source).inspect_err(|error| error!(%error, "no TLS"));
+        let tls = Arc::new(tls.ok()?);
+        self.certificates.insert(source.clone(), Arc::clone(&tls));
+        Some(tls)
+    }
+
+    fn places(&mut self, address: SocketAddr, limit: u32) -> Arc<Places> {
+        let places = self.places.entry(address).or_insert_with(|| Arc::new(Places::new(self.workers)));
+        places.set_limit(limit);
+        Arc::clone(places)
+    }
+
+    fn log(&mut self, path: &Path) -> Option<Arc<Log>> {
+        if let Some(known) = self.logs.get(path) {
+            return Some(Arc::clone(known));
+        }
+        let log = Log::start(path).inspect_err(|error| error!(%error, "no access log"));
+        let log = Arc::new(log.ok()?);
+        self.logs.insert(path.to_owned(), Arc::clone(&log));
+        Some(log)
+    }
+
+    /// Every access log there is.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &Arc<Log>> {
+        self.logs.values()
     }
 
     fn lane(
@@ -298,6 +406,20 @@ impl Compiler {
             })
         });
         Arc::clone(endpoint)
+    }
+}
+
+/// What holds at a gateway; a redirect shares it with the gateway that it leads to.
+fn settings_of<'a>(source: &'a RouteTable, kind: &'a ListenerKind) -> Option<&'a GatewaySettings> {
+    match kind {
+        ListenerKind::Gateway { settings, .. } => Some(settings),
+        ListenerKind::Edge { .. } => None,
+        ListenerKind::Redirect { gateway } => {
+            source.listeners.iter().find_map(|listener| match &listener.kind {
+                ListenerKind::Gateway { settings, .. } if listener.address == *gateway => Some(settings),
+                _ => None,
+            })
+        }
     }
 }
 

@@ -1,28 +1,25 @@
-//! A client's TCP connection: which protocol it begins with, and whether it idles.
+//! A client's connection: which protocol it begins with, and reading and writing with an eye on the time.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-/// How long the head of a request may take to come.
-pub(crate) const HEAD: Duration = Duration::from_secs(10);
-/// How long a connection may be open without a request.
-pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
+use crate::activity::Activity;
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// RFC 9110, 15.5.9. hyper has no way to answer a head that does not come.
+const TOO_LATE: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nx-isles-error: request_timeout\r\n\r\n";
 
 /// Reads until it is clear whether the client speaks HTTP/2 with prior knowledge; returns what was read.
-pub(crate) async fn sniff(tcp: &mut TcpStream) -> io::Result<(bool, Vec<u8>)> {
+pub(crate) async fn sniff(io: &mut (impl AsyncRead + Unpin)) -> io::Result<(bool, Vec<u8>)> {
     let mut seen = [0; PREFACE.len()];
     let mut length = 0;
     while length < seen.len() && PREFACE.starts_with(&seen[..length]) {
-        match tcp.read(&mut seen[length..]).await? {
+        match io.read(&mut seen[length..]).await? {
             0 => break,
             more => length += more,
         }
@@ -30,81 +27,21 @@ pub(crate) async fn sniff(tcp: &mut TcpStream) -> io::Result<(bool, Vec<u8>)> {
     Ok((seen == *PREFACE, seen[..length].to_vec()))
 }
 
-/// What a connection is doing. Written by one thread; atomic because an upgraded connection may be sent to others.
-#[derive(Debug)]
-pub(crate) struct Activity {
-    clock: Instant,
-    requests: AtomicU32,
-    /// The first bytes of a request's head have come. Not known for HTTP/2.
-    receiving: AtomicBool,
-    /// When the present phase began, in milliseconds on `clock`.
-    since: AtomicU64,
-}
-
-/// A request of a connection, until dropped.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
-
-impl Activity {
-    pub(crate) fn new(receiving: bool) -> Arc<Self> {
-        Arc::new(Self {
-            clock: Instant::now(),
-            requests: AtomicU32::new(0),
-            receiving: AtomicBool::new(receiving),
-            since: AtomicU64::new(0),
-        })
-    }
-
-    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
-        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
-        self.receiving.store(false, Relaxed);
-        Busy(Arc::clone(self))
-    }
-
-    /// Until when the present phase may last; none while requests are served.
-    pub(crate) fn limit(&self) -> Option<Instant> {
-        if self.requests.load(Relaxed) > 0 {
-            return None;
-        }
-        let allowed = if self.receiving.load(Relaxed) { HEAD } else { KEEP_ALIVE };
-        Some(self.clock + Duration::from_millis(self.since.load(Relaxed)) + allowed)
-    }
-
-    fn received(&self) {
-        if self.requests.load(Relaxed) == 0 && !self.receiving.load(Relaxed) {
-            self.receiving.store(true, Relaxed);
-            self.touch();
-        }
-    }
-
-    fn touch(&self) {
-        self.since.store(u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.requests.store(self.0.requests.load(Relaxed).saturating_sub(1), Relaxed);
-        self.0.touch();
-    }
-}
-
 /// A connection from whose beginning something has been read.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    tcp: TcpStream,
+pub(crate) struct Wire<S> {
+    io: S,
     prefix: Vec<u8>,
-    /// Set for HTTP/1.1, where bytes that come between requests begin one.
-    activity: Option<Arc<Activity>>,
+    activity: Arc<Activity>,
 }
 
-impl Wire {
-    pub(crate) fn new(tcp: TcpStream, prefix: Vec<u8>, activity: Option<Arc<Activity>>) -> Self {
-        Self { tcp, prefix, activity }
+impl<S> Wire<S> {
+    pub(crate) fn new(io: S, prefix: Vec<u8>, activity: Arc<Activity>) -> Self {
+        Self { io, prefix, activity }
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -116,20 +53,27 @@ impl AsyncRead for Wire {
             self.prefix.drain(..length);
             return Poll::Ready(Ok(()));
         }
+        if self.activity.is_expired() {
+            // As much as fits at once; whoever does not read is not waited for. To hyper this is the end.
+            if Pin::new(&mut self.io).poll_write(cx, TOO_LATE).is_ready() {
+                let _ = Pin::new(&mut self.io).poll_flush(cx);
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = into.filled().len();
-        let read = Pin::new(&mut self.tcp).poll_read(cx, into);
-        if into.filled().len() > before
-            && let Some(activity) = &self.activity
-        {
-            activity.received();
+        let read = Pin::new(&mut self.io).poll_read(cx, into);
+        if into.filled().len() > before {
+            self.activity.received();
         }
         read
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.activity.wrote(written.is_ready());
+        written
     }
 
     fn poll_write_vectored(
@@ -137,28 +81,34 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.activity.wrote(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        // Asked once all is written: what is still pending is in the buffer of TLS.
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.activity.wrote(flushed.is_ready());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::patience::Patience;
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -188,25 +138,11 @@ mod tests {
             let (h2, seen) = found.unwrap();
             assert_eq!(h2, is_h2, "{first:?}");
             let mut all = String::new();
-            Wire::new(server, seen, None).read_to_string(&mut all).await.unwrap();
+            Wire::new(server, seen, Activity::new(Patience::default(), false))
+                .read_to_string(&mut all)
+                .await
+                .unwrap();
             assert_eq!(all, first);
         }
-    }
-
-    #[tokio::test]
-    async fn a_head_has_less_time_than_an_idle_connection_and_a_request_has_no_limit() {
-        let (mut client, server) = pair().await;
-        let activity = Activity::new(true);
-        let left = |activity: &Activity| activity.limit().map(|limit| limit.duration_since(Instant::now()));
-        assert!(left(&activity).unwrap() <= HEAD);
-        let (first, second) = (activity.begin(), activity.begin());
-        drop(first);
-        assert_eq!(left(&activity), None);
-        drop(second);
-        assert!(left(&activity).unwrap() > HEAD);
-        client.write_all(b"G").await.unwrap();
-        let mut wire = Wire::new(server, Vec::new(), Some(Arc::clone(&activity)));
-        wire.read_u8().await.unwrap();
-        assert!(left(&activity).unwrap() <= HEAD);
     }
 }

@@ -16,9 +16,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tracing::warn;
 
+use crate::access::Lines;
 use crate::callers::Verifier;
 use crate::connection;
 use crate::drain::Gate;
+use crate::patience::Patience;
 use crate::plane::Shared;
 use crate::pool::Pools;
 use crate::table::Table;
@@ -44,6 +46,8 @@ pub(crate) enum Command {
 pub(crate) struct Worker {
     pub index: usize,
     pub pools: Pools,
+    /// What is to be written down.
+    pub lines: Lines,
     shared: Arc<Shared>,
     view: RefCell<Rc<View>>,
 }
@@ -93,6 +97,16 @@ impl Worker {
         self.shared.verifier.as_ref()
     }
 
+    /// How long a client may take.
+    pub(crate) fn patience(&self) -> Patience {
+        self.shared.patience
+    }
+
+    /// Nanoseconds on this process's clock.
+    pub(crate) fn nanos(&self) -> u64 {
+        u64::try_from(self.shared.clock.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// This worker, now.
     pub(crate) fn moment(&self) -> Moment {
         Moment { worker: self.index, now: self.now() }
@@ -115,7 +129,8 @@ pub(crate) fn spawn(index: usize, shared: Arc<Shared>) -> io::Result<mpsc::Unbou
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         let view = RefCell::new(Rc::new(View(shared.table.load_full())));
-        let worker = Rc::new(Worker { index, pools: Pools::default(), shared, view });
+        let worker =
+            Rc::new(Worker { index, pools: Pools::default(), lines: Lines::default(), shared, view });
         LocalSet::new().block_on(&runtime, obey(worker, receive));
     })?;
     Ok(orders)
@@ -163,11 +178,13 @@ async fn obey(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Command>) 
                 if tokio::time::timeout(DRAIN, empty).await.is_err() {
                     warn!("requests were still in flight at the end of the drain");
                 }
+                worker.lines.end();
                 let _ = done.send(());
                 return;
             }
         }
     }
+    worker.lines.end();
 }
 
 fn start(worker: Rc<Worker>, address: SocketAddr, socket: TcpListener) -> Listening {

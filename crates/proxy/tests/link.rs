@@ -16,7 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 #[tokio::test]
 async fn a_second_data_plane_shares_neither_socket_nor_address() {
     let (plane, address) = gateway_to(&[named("first").await]).await;
-    let options = proxy::Options { socket: plane.socket.clone(), workers: 1 };
+    let options =
+        proxy::Options { socket: plane.socket.clone(), workers: 1, patience: proxy::Patience::default() };
     let error = tokio::task::spawn_blocking(|| proxy::run(options)).await.unwrap().unwrap_err();
     assert!(error.to_string().contains("another process listens"), "{error}");
 

@@ -1,9 +1,14 @@
 //! One request on a connection of its own, blocking: what a test asks between two steps.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +42,41 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &str,
 ) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect(address)?;
+    let stream = connect(address)?;
+    exchange(stream, &address.to_string(), (method, path), headers, body)
+}
+
+/// `GET path` over TLS from `host`, whose certificate has to be signed by `root` (PEM).
+pub fn get_tls(address: SocketAddr, host: &str, root: &str, path: &str) -> std::io::Result<Answer> {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(root.as_bytes()).map_err(std::io::Error::other)?;
+    roots.add(root).map_err(std::io::Error::other)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(std::io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+    let session = ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
+    let stream = StreamOwned::new(session, connect(address)?);
+    exchange(stream, host, ("GET", path), &[], "")
+}
+
+fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    Ok(stream)
+}
+
+fn exchange(
+    mut stream: impl Read + Write,
+    host: &str,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<Answer> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -28,6 +28,9 @@ pub struct AppStatus {
     /// The URL of the gateway, when the manifest has one.
     #[serde(default)]
     pub gateway: Option<String>,
+    /// What has to be looked after at the gateway, such as a certificate that cannot be used.
+    #[serde(default)]
+    pub gateway_problem: Option<String>,
     /// How it is.
     pub state: AppState,
     /// When `state` became what it is.

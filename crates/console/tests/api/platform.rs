@@ -129,6 +129,7 @@ fn shop() -> AppStatus {
         pid: 1,
         proxy_pid: Some(2),
         gateway: Some("http://127.0.0.1:8080".to_owned()),
+        gateway_problem: None,
         state: AppState::Starting,
         since: 1_000,
         started_at: 900,

@@ -179,10 +179,15 @@ impl DataPlaneLoop {
         Ok(Some(news).filter(|_| before.is_empty() || before != link.failed))
     }
 
-    async fn publish(&mut self, observed: &ObservedState) -> Result<(), LinkError> {
-        let Some(link) = self.link.as_mut() else { return Ok(()) };
+    /// Tells everybody how the data plane is; returns what has to be looked after, where that is news.
+    async fn publish(&mut self, observed: &ObservedState) -> Result<Vec<String>, LinkError> {
+        let Some(link) = self.link.as_mut() else { return Ok(Vec::new()) };
         let stats = link.client.stats().await?;
-        self.world.data_plane.set(data_plane(link, &stats, observed));
+        let found = data_plane(link, &stats, observed);
+        let before = self.world.data_plane.get().problems;
+        let news = found.problems.iter().filter(|(address, problem)| before.get(address) != Some(problem));
+        let news = news.map(|(address, problem)| format!("{address}: {problem}")).collect();
+        self.world.data_plane.set(found);
         if self.survey_due.is_none_or(|due| due <= Instant::now()) {
             // A little less than the pause, so that no pass comes just too early.
             self.survey_due = Some(Instant::now() + STATS * 9 / 10);
@@ -190,7 +195,7 @@ impl DataPlaneLoop {
             self.world.traffic.take(link.process, signals, now());
             self.world.traffic.take_spans(link.client.spans().await?);
         }
-        Ok(())
+        Ok(news)
     }
 
     /// A data plane that lives and does not answer is of no use, and keeps the addresses from the next one.
@@ -220,7 +225,8 @@ impl DataPlaneLoop {
         let told = self.tell(self.table(&observed)).await;
         steps.extend(self.answered(told).await?);
         let published = self.publish(&observed).await;
-        self.answered(published).await
+        steps.extend(self.answered(published).await?);
+        Ok(())
     }
 }
 
@@ -230,6 +236,7 @@ fn data_plane(link: &Link, stats: &Stats, observed: &ObservedState) -> DataPlane
     for endpoint in stats.endpoints.iter().filter(|e| e.in_flight > 0) {
         *in_flight.entry(endpoint.replica.clone()).or_default() += endpoint.in_flight;
     }
+    let problems = stats.listeners.iter().filter_map(|l| Some((l.address, l.problem.clone()?))).collect();
     DataPlane {
         process: Some(link.process),
         version: Some(link.version),
@@ -243,6 +250,7 @@ fn data_plane(link: &Link, stats: &Stats, observed: &ObservedState) -> DataPlane
         failed: link.failed.clone(),
         outside: stats.outside.iter().map(outside).collect(),
         open_circuits: stats.listeners.iter().filter(|l| l.circuit_open).filter_map(edge_of).collect(),
+        problems,
         error: None,
     }
 }

@@ -18,6 +18,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     super::output::trace("info");
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let workers = args.workers.unwrap_or_else(cores);
-    ::proxy::run(::proxy::Options { socket: args.socket, workers })
+    ::proxy::run(::proxy::Options { socket: args.socket, workers, patience: ::proxy::Patience::default() })
         .map_err(|e| Failure::failed(e.to_string()))
 }

@@ -18,6 +18,7 @@ pub fn app(state: AppState, services: Vec<ServiceStatus>) -> AppStatus {
         pid: 4711,
         proxy_pid: Some(4712),
         gateway: Some("http://127.0.0.1:8080".to_owned()),
+        gateway_problem: None,
         state,
         since: 12_000,
         started_at: 10_000,

@@ -5,7 +5,9 @@ use console::api::{
     ServiceStatus,
 };
 use control::{DataPlane, Health, Mode, Outside, Preparation, Status};
-use model::{ExitReason, External, Phase, Protocol, ReplicaId, ReplicaState, ServiceSpec};
+use model::{
+    ExitReason, External, Gateway, GatewayTls, Phase, Protocol, ReplicaId, ReplicaState, ServiceSpec,
+};
 
 /// What does not change while the app runs.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +31,11 @@ pub fn app(status: &Status, before: Option<&AppStatus>, about: About, now: u64) 
         root: desired.root.display().to_string(),
         pid: std::process::id(),
         proxy_pid: status.data_plane.process.map(|p| p.pid),
-        gateway: desired.gateway.as_ref().map(|g| format!("http://{}", g.listen)),
+        gateway: desired.gateway.as_ref().map(gateway_url),
+        gateway_problem: desired
+            .gateway
+            .as_ref()
+            .and_then(|g| status.data_plane.problems.get(&g.listen).cloned()),
         state,
         since: before.filter(|b| b.state == state).map_or(now, |b| b.since),
         started_at: about.started_at,
@@ -63,6 +69,21 @@ fn external(external: &External, data_plane: &DataPlane) -> ExternalStatus {
         state,
         detail,
         addresses: addresses.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Where clients find the gateway: by the name that its certificate is for, where that is known.
+fn gateway_url(gateway: &Gateway) -> String {
+    match &gateway.tls {
+        None => format!("http://{}", gateway.listen),
+        Some(GatewayTls::Files { .. }) => format!("https://{}", gateway.listen),
+        Some(GatewayTls::Acme { domains, .. }) => {
+            let host = domains.first().map_or_else(|| gateway.listen.ip().to_string(), Clone::clone);
+            match gateway.listen.port() {
+                443 => format!("https://{host}"),
+                port => format!("https://{host}:{port}"),
+            }
+        }
     }
 }
 

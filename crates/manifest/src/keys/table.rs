@@ -66,6 +66,41 @@ pub(crate) static GATEWAY: Table = Table {
             .default("127.0.0.1:8080")
             .also(&["address", "bind", "port", "host"]),
         key("tls", Kind::Table(&TLS), "Serve HTTPS.").otherwise("plain HTTP").also(&["ssl", "https"]),
+        key(
+            "redirect",
+            Kind::Address,
+            "Where plain HTTP is answered with a redirect to HTTPS, such as `0.0.0.0:80`. Needs `tls`.",
+        )
+        .otherwise("nowhere")
+        .also(&["redirect_http", "http_redirect", "redirect_from"]),
+        key(
+            "hsts",
+            Kind::Duration(1000, 10 * 366 * DAY),
+            "Tell browsers to use HTTPS only, for so long (`Strict-Transport-Security`). Needs `tls`.",
+        )
+        .otherwise("they are not told")
+        .also(&["strict_transport_security"]),
+        key(
+            "max_body",
+            Kind::Size(0, 1_000_000_000_000_000),
+            "The longest body of a request; a longer one is refused with 413.",
+        )
+        .default("100MB")
+        .also(&["body_limit", "client_max_body_size", "max_body_size", "body_size"]),
+        key(
+            "max_connections",
+            Kind::Integer(1, 10_000_000),
+            "Connections of clients at one time; more are closed at once.",
+        )
+        .default("10000")
+        .also(&["connections", "worker_connections"]),
+        key(
+            "access_log",
+            Kind::AnyOf(&[Kind::Boolean, Kind::Path]),
+            "Write each request down as a line of JSON: `true` is `.isles/logs/gateway-access.log`, a path a file relative to the manifest.",
+        )
+        .default("false")
+        .also(&["log", "accesslog"]),
         key("routes", Kind::List(&Kind::Table(&ROUTE)), "Which service answers what.")
             .otherwise("no routes")
             .also(&["route"]),
@@ -83,6 +118,12 @@ pub(crate) static TLS: Table = Table {
         key("acme", Kind::List(&Kind::Text), "The host names to get certificates for by ACME (RFC 8555).")
             .also(&["domains"]),
         key("email", Kind::Text, "Whom the certificate authority may write to.").also(&["contact"]),
+        key("directory", Kind::Url, "With `acme`: the URL of the authority's directory.")
+            .otherwise("that of Let's Encrypt")
+            .also(&["server", "acme_directory", "url"]),
+        key("ca", Kind::Path, "With `acme`: a PEM file with the certificates that the authority's own server is checked against; relative to the manifest.")
+            .otherwise("those that the system trusts")
+            .also(&["ca_cert", "root", "roots"]),
     ],
 };
 
@@ -118,6 +159,9 @@ pub(crate) static ROUTE: Table = Table {
         )
         .otherwise("no limit")
         .also(&["rate", "ratelimit"]),
+        key("max_body", Kind::Size(0, 1_000_000_000_000_000), "The longest body of a request to this route.")
+            .otherwise("the gateway's `max_body`")
+            .also(&["body_limit", "max_body_size"]),
         key("enforce_contract", Kind::Boolean, "Refuse requests that violate the service's contract.")
             .default("false")
             .also(&["validate"]),

@@ -109,6 +109,9 @@ pub struct ListenerStats {
     /// Whether a circuit of it is not closed.
     #[serde(default)]
     pub circuit_open: bool,
+    /// What a person has to look after, such as a certificate that cannot be used.
+    #[serde(default)]
+    pub problem: Option<String>,
 }
 
 /// How a system outside is found.

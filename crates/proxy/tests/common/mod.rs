@@ -18,7 +18,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use model::{Endpoint, Listener, ListenerKind, Protocol, ReleaseId, Route, RouteTable, Timeouts, Upstream};
+use model::{
+    Endpoint, GatewaySettings, Listener, ListenerKind, Protocol, ReleaseId, Route, RouteTable, Timeouts,
+    Upstream,
+};
 use proxy::link::{Applied, Client, Stats};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +30,7 @@ use tokio::task::JoinSet;
 pub mod frames;
 pub mod rig;
 pub mod strict;
+pub mod tls;
 
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -40,9 +44,13 @@ pub struct Plane {
 
 impl Plane {
     pub async fn start() -> Self {
+        Self::patient(proxy::Patience::default()).await
+    }
+
+    pub async fn patient(patience: proxy::Patience) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("proxy.sock");
-        let options = proxy::Options { socket: socket.clone(), workers: 2 };
+        let options = proxy::Options { socket: socket.clone(), workers: 2, patience };
         let thread = Some(std::thread::spawn(move || proxy::run(options)));
         let (client, hello) = connect(&socket).await;
         assert_eq!((hello.version, hello.pid), (None, std::process::id()));
@@ -107,8 +115,22 @@ impl Table {
         self
     }
 
-    pub fn gateway(mut self, address: SocketAddr, routes: Vec<Route>) -> Self {
-        self.0.listeners.push(Listener { address, kind: ListenerKind::Gateway { routes } });
+    pub fn gateway(self, address: SocketAddr, routes: Vec<Route>) -> Self {
+        self.gateway_with(address, routes, GatewaySettings::default())
+    }
+
+    pub fn gateway_with(
+        mut self,
+        address: SocketAddr,
+        routes: Vec<Route>,
+        settings: GatewaySettings,
+    ) -> Self {
+        self.0.listeners.push(Listener { address, kind: ListenerKind::Gateway { routes, settings } });
+        self
+    }
+
+    pub fn redirect(mut self, address: SocketAddr, gateway: SocketAddr) -> Self {
+        self.0.listeners.push(Listener { address, kind: ListenerKind::Redirect { gateway } });
         self
     }
 
@@ -144,7 +166,16 @@ impl Table {
 
 pub fn route(path: &str, service: &str) -> Route {
     let service = service.parse().unwrap();
-    Route { path: path.to_owned(), host: None, methods: vec![], service, strip: false, timeout: None }
+    Route {
+        path: path.to_owned(),
+        host: None,
+        methods: vec![],
+        service,
+        strip: false,
+        timeout: None,
+        rate_limit: None,
+        max_body: None,
+    }
 }
 
 /// An edge from `web` to the service `s` with these replicas, and a data plane that serves it.

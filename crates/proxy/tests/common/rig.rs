@@ -7,7 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use model::{Endpoint, Listener, ListenerKind, Protocol, ReleaseId, Route, RouteTable, Timeouts, Upstream};
+use model::{
+    Endpoint, GatewaySettings, Listener, ListenerKind, Protocol, ReleaseId, Route, RouteTable, Timeouts,
+    Upstream,
+};
 use proxy::link::Client;
 
 use super::strict::{Record, Replica, Said, exchange, read_answer};
@@ -86,7 +89,8 @@ fn rig() -> &'static Rig {
         let ip = Ipv4Addr::from([127, id[2].max(1), id[3], 1]);
         let gateway = TcpListener::bind((ip, 0)).and_then(|free| free.local_addr()).expect("a free port");
         let socket = std::env::temp_dir().join(format!("isles-rig-{}.sock", std::process::id()));
-        let options = proxy::Options { socket: socket.clone(), workers: 1 };
+        let options =
+            proxy::Options { socket: socket.clone(), workers: 1, patience: proxy::Patience::default() };
         std::thread::spawn(move || proxy::run(options));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
@@ -112,6 +116,8 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         service: name(),
         strip: false,
         timeout: None,
+        rate_limit: None,
+        max_body: None,
     };
     let endpoint = Endpoint {
         replica: model::ReplicaId { service: name(), index: 1 },
@@ -127,10 +133,11 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         in_flight: 512,
         outside: None,
     };
+    let kind = ListenerKind::Gateway { routes: vec![route], settings: GatewaySettings::default() };
     RouteTable {
         app: name(),
         version: 1,
-        listeners: vec![Listener { address: gateway, kind: ListenerKind::Gateway { routes: vec![route] } }],
+        listeners: vec![Listener { address: gateway, kind }],
         upstreams: BTreeMap::from([(name(), upstream)]),
         verify_callers: false,
         processes: BTreeMap::new(),

@@ -47,6 +47,9 @@ pub fn render(
     if let Some(gateway) = &status.gateway {
         lines.push(format!("{} {}", style::dim("gateway"), style::note(gateway)));
     }
+    if let Some(problem) = &status.gateway_problem {
+        lines.push(format!("{} {problem}", style::busy(symbols.warning)));
+    }
     lines.push(String::new());
     let rows: Vec<Row> =
         status.services.iter().flat_map(|service| rows(status, service, traffic, now, symbols)).collect();

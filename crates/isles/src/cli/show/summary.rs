@@ -22,6 +22,9 @@ pub fn render(status: &AppStatus, took: u64, detached: bool, symbols: Symbols) -
     if let Some(gateway) = &status.gateway {
         lines.push(entry("gateway", &style::note(gateway)));
     }
+    if let Some(problem) = &status.gateway_problem {
+        lines.push(entry("", &format!("{} {problem}", style::busy(symbols.warning))));
+    }
     let replicas: usize = status.services.iter().map(|s| s.ready as usize).sum();
     let asleep = status.services.iter().filter(|s| s.state == ServiceState::Stopped).count();
     let running = status.services.iter().filter(|s| s.ready > 0).count();
