@@ -32,11 +32,17 @@ class Cancelled:
     def __init__(self):
         self.lock, self.count = threading.Lock(), 0
 
-    def wait(self, over):
-        """Keeps a call open that does not end by itself, so that its end is a cancellation."""
-        if over.wait(30):
+    def watch(self, context):
+        """For a call that does not end by itself: its end is a cancellation. Returns what is set then."""
+        over = threading.Event()
+
+        def callback():
             with self.lock:
                 self.count += 1
+            over.set()
+
+        context.add_callback(callback)
+        return over
 
 
 CANCELLED = Cancelled()
@@ -68,17 +74,17 @@ def server_streaming(request, context):
 
 def full_duplex(requests, context):
     echo_metadata(context)
-    over = threading.Event()
-    context.add_callback(over.set)
     for request in requests:
         asked = json.loads(request.split(b"\n", 1)[0])
         if "status" in asked:
             context.abort(grpc.StatusCode[asked["status"]], asked["message"])
+        # Before anything is sent: a call that is cancelled meanwhile does not come back here.
+        over = CANCELLED.watch(context) if asked.get("until_cancelled") else None
         for size in asked["sizes"]:
             yield b"\0" * size
         # Reading on would not tell: the requests of a cancelled call end as those of a finished one do.
-        if asked.get("until_cancelled"):
-            CANCELLED.wait(over)
+        if over is not None:
+            over.wait(30)
             return
 
 

@@ -321,3 +321,85 @@ async fn endpoints_that_left_are_counted_while_they_have_requests() {
     assert_eq!(waiting.await.unwrap(), (200, "last".to_owned()));
     until("it is forgotten", async || plane.stats().await.endpoints.is_empty().then_some(())).await;
 }
+
+/// What a replica sees of bodies: "half" once it has that much, and then how it ended.
+type Seen = mpsc::UnboundedSender<&'static str>;
+
+async fn h1_reader(seen: Seen) -> std::net::SocketAddr {
+    backend(false, move |request: Request<Incoming>| {
+        let seen = seen.clone();
+        async move {
+            let mut body = request.into_body();
+            let end = loop {
+                match body.frame().await {
+                    Some(Ok(_)) => seen.send("half").unwrap(),
+                    Some(Err(_)) => break "cut",
+                    None => break "whole",
+                }
+            };
+            seen.send(end).unwrap();
+            answer(200, "")
+        }
+    })
+    .await
+}
+
+/// hyper's server would say of a stream that was taken back what this test is about: that it has ended.
+async fn h2_reader(seen: Seen) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let seen = seen.clone();
+            tokio::spawn(async move {
+                let mut connection = ::h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, answer))) = connection.accept().await {
+                    let seen = seen.clone();
+                    tokio::spawn(async move {
+                        let mut body = request.into_body();
+                        let end = loop {
+                            match body.data().await {
+                                Some(Ok(_)) => seen.send("half").unwrap(),
+                                Some(Err(error)) if error.reason() == Some(::h2::Reason::CANCEL) => {
+                                    break "cut";
+                                }
+                                Some(Err(error)) => panic!("{error}"),
+                                None => break "whole",
+                            }
+                        };
+                        seen.send(end).unwrap();
+                        drop(answer);
+                    });
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn half_a_body_that_its_client_takes_back_is_never_taken_for_the_whole() {
+    let (seen, mut said) = mpsc::unbounded_channel();
+    for (protocol, back) in
+        [(Protocol::Http, h1_reader(seen.clone()).await), (Protocol::Grpc, h2_reader(seen).await)]
+    {
+        let address = free();
+        let table = Table::new().gateway(address, vec![route("/", "s")]).upstream("s", protocol, &[back]);
+        let mut plane = Plane::with(&table.0).await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) = ::h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        // One that is passed on only, and one that is remembered for a second attempt.
+        for method in ["POST", "PUT"].into_iter().cycle().take(100) {
+            sender = sender.ready().await.unwrap();
+            let request = Request::builder().method(method).uri("http://s/").body(()).unwrap();
+            let (_answer, mut body) = sender.send_request(request, false).unwrap();
+            body.send_data(Bytes::from_static(b"half"), false).unwrap();
+            assert_eq!(said.recv().await, Some("half"));
+            body.send_reset(::h2::Reason::CANCEL);
+            assert_eq!(said.recv().await, Some("cut"), "{protocol:?} {method}");
+        }
+        let endpoint = plane.stats().await.endpoints[0].clone();
+        assert_eq!((endpoint.failures, endpoint.ejected), (0, false), "nobody's fault but the client's");
+    }
+}
