@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     UnreachableInTime,
     Closed(hyper::Error),
     Late,
+    /// The answer has a status that HTTP does not have.
+    Status(u16),
     /// The client's own body failed: nobody else is to blame.
     Body,
 }
@@ -45,10 +47,15 @@ pub(crate) async fn once(
 ) -> Result<Exchanged, Failure> {
     let pool = worker.pools.of(flight.endpoint());
     let attempt = Attempt { way, endpoint: flight.endpoint(), pool, may_resend };
-    match request.speech() {
+    let (response, lease) = match request.speech() {
         Speech::Http1 => attempt.over_h1(request).await,
         Speech::Http2 => attempt.over_h2(request).await,
         Speech::Negotiated => attempt.over_either(request).await,
+    }?;
+    // Statuses end at 599 (RFC 9110, 15); what a client would make of another one is anybody's guess.
+    match response.status().as_u16() {
+        status @ 600.. => Err(Failure::Status(status)),
+        _ => Ok((response, lease)),
     }
 }
 
@@ -163,7 +170,7 @@ impl Failure {
             Self::Unreachable(_) | Self::UnreachableInTime => Some(Ending::Unsent),
             // What is not HTTP will not be HTTP the next time.
             Self::Closed(error) => (!error.is_parse()).then_some(Ending::Unanswered),
-            Self::Late | Self::Body => None,
+            Self::Late | Self::Status(_) | Self::Body => None,
         }
     }
 
@@ -172,6 +179,7 @@ impl Failure {
         match self {
             Self::Unreachable(_) => Code::ConnectFailed,
             Self::UnreachableInTime | Self::Late => Code::Timeout,
+            Self::Status(_) => Code::BadResponse,
             Self::Closed(error) if error.is_parse() => Code::BadResponse,
             Self::Closed(_) => Code::UpstreamClosed,
             Self::Body => Code::BadBody,
@@ -190,6 +198,9 @@ impl Failure {
             }
             Self::Closed(error) => format!("{replica}: {error}"),
             Self::Late => format!("{replica} did not answer in time"),
+            Self::Status(status) => {
+                format!("{replica} answered with the status {status}, which HTTP does not have")
+            }
             Self::Body => "the request's body ended before its time".to_owned(),
         };
         Fault::new(self.code(), detail)

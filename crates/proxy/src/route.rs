@@ -10,8 +10,10 @@ use crate::rate::Rate;
 /// The routes of one gateway, ready for lookup.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
-    /// In the order in which they are tried: the first that matches is the one.
-    routes: Vec<Route>,
+    /// Each path with its routes, in the order in which they are tried; sorted by path.
+    paths: Vec<(String, Vec<Route>)>,
+    /// The length of the longest path, in bytes.
+    longest: usize,
 }
 
 /// One compiled route.
@@ -43,28 +45,52 @@ pub(crate) enum Found<'a> {
 impl Router {
     /// Longest path first; among equals the more particular first (host, then methods), then as declared.
     pub(crate) fn new(mut routes: Vec<Route>) -> Self {
-        routes.sort_by_key(|route| {
-            (std::cmp::Reverse(route.path.len()), route.host.is_none(), route.methods.is_empty())
+        routes.sort_by(|one, other| {
+            let rank = |route: &Route| (route.host.is_none(), route.methods.is_empty());
+            one.path.cmp(&other.path).then_with(|| rank(one).cmp(&rank(other)))
         });
-        Self { routes }
+        let longest = routes.iter().map(|route| route.path.len()).max().unwrap_or_default();
+        let mut paths: Vec<(String, Vec<Route>)> = Vec::new();
+        for route in routes {
+            match paths.last_mut() {
+                Some((path, same)) if *path == route.path => same.push(route),
+                _ => paths.push((route.path.clone(), vec![route])),
+            }
+        }
+        Self { paths, longest }
     }
 
-    /// Looks up a path (no query), a host (no port) and a method.
+    /// Looks up a path (no query), a host (no port) and a method: once for each segment of the path, so it costs
+    /// the logarithm of the number of routes.
     pub(crate) fn find(&self, path: &str, host: &str, method: &Method) -> Found<'_> {
         let mut found = Found::Nothing;
-        for route in &self.routes {
-            if !is_prefix(&route.path, path)
-                || route.host.as_ref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(host))
-            {
-                continue;
+        let mut prefix = (path.len() <= self.longest).then_some(path).or_else(|| cut(path, self.longest + 1));
+        while let Some(wanted) = prefix {
+            for route in self.at(wanted) {
+                if route.host.as_ref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(host)) {
+                    continue;
+                }
+                if route.methods.is_empty() || route.methods.contains(method) {
+                    return Found::Route(route);
+                }
+                found = Found::OtherMethods;
             }
-            if route.methods.is_empty() || route.methods.contains(method) {
-                return Found::Route(route);
-            }
-            found = Found::OtherMethods;
+            prefix = cut(wanted, wanted.len());
         }
         found
     }
+
+    fn at(&self, path: &str) -> &[Route] {
+        let index = self.paths.binary_search_by(|(known, _)| known.as_str().cmp(path));
+        index.map_or(&[], |index| &self.paths[index].1)
+    }
+}
+
+/// What comes before the last slash among the first `length` bytes of `path`.
+fn cut(path: &str, length: usize) -> Option<&str> {
+    let slash = path.as_bytes().get(..length)?.iter().rposition(|byte| *byte == b'/')?;
+    // A slash is a character of its own wherever its byte is found (RFC 3629, 3).
+    Some(&path[..slash])
 }
 
 /// Compiles one declared route; `max_body` is that of the gateway.
@@ -83,15 +109,6 @@ pub(crate) fn compile(declared: &model::Route, lane: usize, max_body: u64, rate:
         max_body: declared.max_body.unwrap_or(max_body),
         rate,
         lane,
-    }
-}
-
-/// Whether `prefix` (no slash at its end) ends at a segment boundary of `path`.
-fn is_prefix(prefix: &str, path: &str) -> bool {
-    match path.as_bytes().get(prefix.len()) {
-        Some(b'/') => path.starts_with(prefix),
-        Some(_) => false,
-        None => path == prefix,
     }
 }
 

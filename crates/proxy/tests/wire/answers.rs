@@ -74,6 +74,8 @@ const CASES: &[(&str, &str, Outcome)] = &[
     ("a NUL in a field", "HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 0\r\n\r\n", Refused),
     ("another version", "HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n", Refused),
     ("a short status", "HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n", Refused),
+    ("a status beyond 599", "HTTP/1.1 600 OK\r\ncontent-length: 5\r\n\r\nhello", Refused),
+    ("the greatest status", "HTTP/1.1 999 OK\r\ncontent-length: 5\r\n\r\nhello", Refused),
     ("no status line", "hello\r\n\r\n", Refused),
     ("nothing at all", "connection: close", Refused),
     (
