@@ -15,7 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Accepted, AppStatus, LogItem, LogQuery, Problem, ScaleRequest, ServiceStatus, Spans, Traffic,
+    Accepted, AppStatus, Begun, DeployRequest, LogItem, LogQuery, Problem, ReleaseInfo, RollbackRequest,
+    ScaleRequest, ServiceStatus, Spans, Traffic,
 };
 use crate::socket;
 
@@ -94,6 +95,26 @@ impl Client {
     /// Begins to replace the replicas of a service one after the other.
     pub async fn restart(&self, service: &str) -> Result<Accepted, ClientError> {
         self.post(&format!("/v1/services/{}/restart", escape(service)), None::<&()>).await
+    }
+
+    /// Builds a service, and begins to bring what comes of it into charge.
+    pub async fn deploy(&self, service: &str, request: DeployRequest) -> Result<Begun, ClientError> {
+        self.post(&format!("/v1/services/{}/deploy", escape(service)), Some(&request)).await
+    }
+
+    /// Begins to go back to another release, or ends the rollout under way.
+    pub async fn rollback(&self, service: &str, request: RollbackRequest) -> Result<Begun, ClientError> {
+        self.post(&format!("/v1/services/{}/rollback", escape(service)), Some(&request)).await
+    }
+
+    /// Takes the canary under way into charge.
+    pub async fn promote(&self, service: &str) -> Result<Begun, ClientError> {
+        self.post(&format!("/v1/services/{}/promote", escape(service)), None::<&()>).await
+    }
+
+    /// The releases of a service that are kept, the latest first.
+    pub async fn releases(&self, service: &str) -> Result<Vec<ReleaseInfo>, ClientError> {
+        self.get(&format!("/v1/services/{}/releases", escape(service))).await
     }
 
     /// Begins an orderly end.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 
-use crate::api::{Accepted, AppStatus, LogEntry, LogQuery, SpanQuery, Spans, Traffic};
+use crate::api::{
+    Accepted, AppStatus, Begun, DeployRequest, LogEntry, LogQuery, ReleaseInfo, RollbackRequest, SpanQuery,
+    Spans, Traffic,
+};
 
 /// A running app, as the API sees it.
 ///
@@ -19,6 +22,18 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Replaces the replicas of `service` one after the other. Returns when that is recorded.
     fn restart(&self, service: &str) -> BoxFuture<'_, Result<Accepted, Refusal>>;
+
+    /// Builds `service`, and begins to bring what comes of it into charge. Returns when that is recorded.
+    fn deploy(&self, service: &str, request: DeployRequest) -> BoxFuture<'_, Result<Begun, Refusal>>;
+
+    /// Begins to go back to an older release, or ends the rollout under way. Returns when that is recorded.
+    fn rollback(&self, service: &str, request: RollbackRequest) -> BoxFuture<'_, Result<Begun, Refusal>>;
+
+    /// Takes the canary under way into charge. Returns when that is recorded.
+    fn promote(&self, service: &str) -> BoxFuture<'_, Result<Begun, Refusal>>;
+
+    /// The releases of `service` that are kept, the latest first.
+    fn releases(&self, service: &str) -> BoxFuture<'_, Result<Vec<ReleaseInfo>, Refusal>>;
 
     /// The latest `query.n` lines of the services asked for, oldest first.
     ///
@@ -65,6 +80,16 @@ impl Refusal {
     /// A value is outside what is allowed.
     pub fn out_of_range(detail: impl Into<String>) -> Self {
         Self { code: "out_of_range", detail: detail.into(), status: 422 }
+    }
+
+    /// Something else has to end first.
+    pub fn under_way(detail: impl Into<String>) -> Self {
+        Self { code: "under_way", detail: detail.into(), status: 409 }
+    }
+
+    /// There is nothing that it could be done to.
+    pub fn nothing_to_do(detail: impl Into<String>) -> Self {
+        Self { code: "nothing_to_do", detail: detail.into(), status: 422 }
     }
 
     /// The app is ending and takes no more orders.

@@ -9,6 +9,7 @@ use supervisor::process;
 use crate::lock::{Lock, LockError};
 use crate::paths::Paths;
 use crate::store::{Store, StoreError};
+use crate::world::now;
 
 /// What could not be cleaned up.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub async fn clean_up(paths: &Paths) -> Result<usize, CleanUpError> {
     let _lock = Lock::take_soon(&paths.lock()).await?;
     let count = end_marked(paths, &BTreeSet::new(), Duration::from_secs(10)).await;
     if paths.database().exists() {
-        Store::open(&paths.database())?.forget_run()?;
+        Store::open(&paths.database())?.forget_run(now())?;
     }
     Ok(count)
 }

@@ -7,22 +7,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{DesiredState, ObservedState, Phase, ReplicaState, ServiceName};
+use planner::rollout::Rollout;
 use supervisor::{ReplicaSpec, Supervisor, process};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cleanup::end_marked;
+use crate::deploy::{self, DeployOrder};
 use crate::driver::{Reconciler, drive, wake_on};
+use crate::gate::Gate;
 use crate::lock::{Lock, LockError};
 use crate::paths::Paths;
 use crate::ports;
 use crate::reconcile::data_plane::DataPlaneLoop;
-use crate::reconcile::{prepare, record::Record, replicas::Replicas};
+use crate::reconcile::jobs::Jobs;
+use crate::reconcile::rollouts::{self, Rollouts};
+use crate::reconcile::{record::Record, replicas::Replicas};
+use crate::release::{Release, Releases};
 use crate::status::{self, Status};
 use crate::store::{EdgeKey, Store, StoreError};
 use crate::traffic::Traffic;
-use crate::world::{DataPlane, Mode, Preparation, State, Wishes, World, now};
+use crate::world::{DataPlane, Mode, State, Wishes, World, now};
 
 /// How long requests that are in flight at the gateway may take when the app ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
@@ -30,12 +36,14 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 const MOST_REPLICAS: u32 = 100;
 
 /// What the control plane is started with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The `isles` program, which is started again as the data plane.
     pub program: PathBuf,
     /// Whether services are built before they are started.
     pub build: bool,
+    /// Who may say no to a release.
+    pub gate: Arc<dyn Gate>,
 }
 
 /// Why a control plane did not start.
@@ -86,6 +94,15 @@ pub enum Refused {
         /// What was asked for.
         asked: u32,
     },
+    /// A rollout of the service is under way.
+    #[error("a rollout of `{service}` is under way: wait for it, or end it with `isles rollback {service}`")]
+    UnderWay {
+        /// Of which service.
+        service: ServiceName,
+    },
+    /// There is nothing to promote or to go back to.
+    #[error("{0}")]
+    Nothing(String),
     /// The app is ending.
     #[error("the app is stopping")]
     Stopping,
@@ -124,8 +141,18 @@ impl Control {
                 .map_err(io("output cannot be captured"))?;
         let recorded = store.replicas()?;
         let (scales, restarts) = (store.scales()?, store.restarts()?);
+        let releases = Releases::new(paths.releases());
+        releases.sweep();
+        let deployments = deploy::at_start(&desired, store.deployments()?, now());
+        for (service, deployment) in &deployments {
+            store.set_deployment(service, deployment)?;
+        }
         let world = Arc::new(World {
-            preparations: State::new(waiting(&desired)),
+            deployments: State::new(Arc::new(deployments)),
+            deploying: tokio::sync::Mutex::new(()),
+            releases,
+            builds: State::new(BTreeMap::new()),
+            signals: State::new(Arc::default()),
             desired: Arc::new(desired),
             paths,
             program: options.program,
@@ -137,13 +164,12 @@ impl Control {
             data_plane: State::new(DataPlane::default()),
             traffic: Traffic::default(),
             mode: State::new(Mode::Open),
-            retry: Notify::new(),
             stop: CancellationToken::new(),
         });
         adopt(&world, &recorded).await;
         let data_plane_stop = CancellationToken::new();
         let data_plane = open_data_plane(&world, &data_plane_stop).await?;
-        let loops = start_loops(&world, recorded);
+        let loops = start_loops(&world, recorded, options.gate);
         Ok(Self {
             loops: tokio::sync::Mutex::new(loops),
             status: watch_status(&world),
@@ -197,11 +223,35 @@ impl Control {
     }
 
     /// Replaces every replica of a service by a new one, one at a time; a failed build or `before_start` is tried again.
-    pub fn restart(&self, service: &str) -> Result<(), Refused> {
+    pub async fn restart(&self, service: &str) -> Result<(), Refused> {
         let name = &self.service(service)?.name;
         order_restart(&self.world, name).map_err(|e| Refused::Store(e.to_string()))?;
-        self.world.retry.notify_waiters();
-        Ok(())
+        deploy::again(&self.world, name).await
+    }
+
+    /// Builds a service and begins to bring what comes of it into charge. Gives the rollout's number.
+    pub async fn deploy(&self, service: &str, order: DeployOrder) -> Result<u64, Refused> {
+        deploy::begin(&self.world, self.service(service)?, order).await
+    }
+
+    /// Goes back: from a rollout under way to the release before it, else to `release`, or the one that was in charge
+    /// before. Gives the rollout's number.
+    pub async fn rollback(&self, service: &str, release: Option<&str>) -> Result<u64, Refused> {
+        deploy::back(&self.world, self.service(service)?, release).await
+    }
+
+    /// Takes a canary that is under way into charge, whatever step it is at. Gives the rollout's number.
+    pub async fn promote(&self, service: &str) -> Result<u64, Refused> {
+        deploy::promote(&self.world, self.service(service)?).await
+    }
+
+    /// The releases of a service that are kept, and its rollouts; the latest first.
+    pub async fn releases(&self, service: &str) -> Result<(Vec<Release>, Vec<Rollout>), Refused> {
+        let name = self.service(service)?.name.clone();
+        let (releases, store) = (self.world.releases.clone(), self.world.store.clone());
+        let read = tokio::task::spawn_blocking(move || (releases.list(&name), store.rollouts(&name)));
+        let (releases, rollouts) = read.await.map_err(|e| Refused::Store(e.to_string()))?;
+        Ok((releases, rollouts.map_err(|e| Refused::Store(e.to_string()))?))
     }
 
     fn service(&self, name: &str) -> Result<&model::ServiceSpec, Refused> {
@@ -215,6 +265,7 @@ impl Control {
     pub async fn stop(&self) {
         let Some(data_plane) = self.data_plane.lock().await.take() else { return };
         self.world.mode.set(Mode::Closing);
+        rollouts::abandon(&self.world).await;
         let mut state = self.world.data_plane.subscribe();
         let quiet = state.wait_for(|d| !d.open && d.in_flight.is_empty());
         let services = self.world.desired.services.values();
@@ -247,14 +298,10 @@ impl Control {
             let _ = task.await;
         }
         while end_marked(&self.world.paths, &BTreeSet::new(), grace).await > 0 {}
-        if let Err(error) = self.world.store.forget_run() {
+        if let Err(error) = self.world.store.forget_run(now()) {
             tracing::warn!("the end of the run could not be recorded: {error}");
         }
     }
-}
-
-fn waiting(desired: &DesiredState) -> BTreeMap<ServiceName, Preparation> {
-    desired.services.keys().map(|name| (name.clone(), Preparation::Waiting)).collect()
 }
 
 /// A gateway with port 0 gets a free one, and keeps it for as long as a data plane listens there, or could.
@@ -308,15 +355,17 @@ async fn adopt(world: &World, recorded: &ObservedState) {
     let adoptions = recorded.replicas.iter().filter_map(|(id, state)| {
         let service = world.desired.services.get(&id.service)?;
         state.process?;
+        let release = world.releases.open(&id.service, &state.release).ok();
+        let spec = release.as_ref().map_or(service, |release| &release.spec);
         let spec = ReplicaSpec {
             id: id.clone(),
             release: state.release.clone(),
             address: state.address,
             argv: vec![],
-            dir: service.dir.clone(),
+            dir: spec.dir.clone(),
             env: BTreeMap::new(),
-            health: service.health.clone(),
-            stop: service.stop,
+            health: spec.health.clone(),
+            stop: spec.stop,
         };
         Some(adopt_one(world, spec, state))
     });
@@ -370,6 +419,7 @@ async fn open_data_plane(
     }
     wake_on(world.supervisor.observed(), &wake, stop);
     wake_on(world.edges.subscribe(), &wake, stop);
+    wake_on(world.deployments.subscribe(), &wake, stop);
     wake_on(world.mode.subscribe(), &wake, stop);
     Ok(tokio::spawn(drive(looped, wake, stop.clone())))
 }
@@ -405,7 +455,7 @@ fn move_edges(world: &World, failed: &BTreeMap<SocketAddr, String>) -> Result<()
     Ok(())
 }
 
-fn start_loops(world: &Arc<World>, recorded: ObservedState) -> Vec<JoinHandle<()>> {
+fn start_loops(world: &Arc<World>, recorded: ObservedState, gate: Arc<dyn Gate>) -> Vec<JoinHandle<()>> {
     let wake = Arc::new(Notify::new());
     wake_on(world.supervisor.observed(), &wake, &world.stop);
     let record = Record { world: world.clone(), written: Arc::new(recorded) };
@@ -414,13 +464,20 @@ fn start_loops(world: &Arc<World>, recorded: ObservedState) -> Vec<JoinHandle<()
     let wake = Arc::new(Notify::new());
     wake_on(world.supervisor.observed(), &wake, &world.stop);
     wake_on(world.wishes.subscribe(), &wake, &world.stop);
-    wake_on(world.preparations.subscribe(), &wake, &world.stop);
+    wake_on(world.deployments.subscribe(), &wake, &world.stop);
     wake_on(world.data_plane.subscribe(), &wake, &world.stop);
     wake_on(world.mode.subscribe(), &wake, &world.stop);
     let replicas = tokio::spawn(run(Replicas::new(world.clone()), wake, world.stop.clone()));
 
-    prepare::prepare_all(world);
-    vec![record, replicas]
+    let wake = Arc::new(Notify::new());
+    wake_on(world.supervisor.observed(), &wake, &world.stop);
+    wake_on(world.wishes.subscribe(), &wake, &world.stop);
+    wake_on(world.deployments.subscribe(), &wake, &world.stop);
+    wake_on(world.data_plane.subscribe(), &wake, &world.stop);
+    wake_on(world.signals.subscribe(), &wake, &world.stop);
+    let jobs = Jobs::new(world.clone(), gate, wake.clone());
+    let rollouts = tokio::spawn(run(Rollouts::new(world.clone(), jobs), wake, world.stop.clone()));
+    vec![record, replicas, rollouts]
 }
 
 async fn run(reconciler: impl Reconciler, wake: Arc<Notify>, stop: CancellationToken) {
@@ -432,7 +489,8 @@ fn watch_status(world: &Arc<World>) -> watch::Receiver<Arc<Status>> {
     let wake = Arc::new(Notify::new());
     wake_on(world.supervisor.observed(), &wake, &world.stop);
     wake_on(world.wishes.subscribe(), &wake, &world.stop);
-    wake_on(world.preparations.subscribe(), &wake, &world.stop);
+    wake_on(world.deployments.subscribe(), &wake, &world.stop);
+    wake_on(world.builds.subscribe(), &wake, &world.stop);
     wake_on(world.data_plane.subscribe(), &wake, &world.stop);
     wake_on(world.mode.subscribe(), &wake, &world.stop);
     let (sender, receiver) = watch::channel(Arc::new(derive_status(world, false)));
@@ -452,10 +510,11 @@ fn watch_status(world: &Arc<World>) -> watch::Receiver<Arc<Status>> {
 }
 
 fn derive_status(world: &World, was_ready: bool) -> Status {
-    let (observed, preparations) = (world.observed(), world.preparations.get());
+    let (observed, builds) = (world.observed(), world.builds.get());
     let service = |spec: &model::ServiceSpec| {
-        let preparation = preparations.get(&spec.name).unwrap_or(&Preparation::Waiting);
-        let status = status::service(spec, world.replicas_wanted(spec), preparation, &observed, was_ready);
+        let building = builds.get(&spec.name).copied().unwrap_or_default();
+        let (deployment, wanted) = (world.deployment(&spec.name), world.replicas_wanted(spec));
+        let status = status::service(spec, wanted, &deployment, building, &observed, was_ready);
         (spec.name.clone(), status)
     };
     let mut status = Status {

@@ -4,9 +4,9 @@
 //! `watch` channels with one writer each:
 //!
 //! ```text
-//! DesiredState + wishes ─> prepare ─> replicas (planner) ─> supervisor ─> ObservedState ┬─> record ─> SQLite
-//!                                        ^                                             └─> data_plane ─> isles proxy
-//!                                        └────────── routed, in flight ──────────────────────────┘
+//! DesiredState + wishes ─> rollouts (planner) ─> replicas (planner) ─> supervisor ─> ObservedState ┬─> record ─> SQLite
+//!                             ^                      ^                                             └─> data_plane ─> isles proxy
+//!                             └──── counters ────────┴────────── routed, in flight ────────────────────────┘
 //! ```
 //!
 //! Invariants: a reconciler acts on state and never on the event that woke it; nothing calls upward; what a killed
@@ -15,8 +15,11 @@
 
 mod cleanup;
 mod control;
+mod deploy;
 mod driver;
 mod environment;
+pub mod gate;
+mod history;
 mod lock;
 mod paths;
 mod ports;
@@ -32,8 +35,10 @@ mod world;
 
 pub use cleanup::{CleanUpError, clean_up};
 pub use control::{Control, Options, Refused, StartError};
+pub use deploy::DeployOrder;
 pub use lock::{Lock, LockError};
 pub use paths::Paths;
-pub use status::{Health, ServiceStatus, Status};
+pub use release::Release;
+pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
-pub use world::{DataPlane, Mode, Outside, Preparation};
+pub use world::{DataPlane, Mode, Outside};

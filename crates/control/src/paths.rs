@@ -26,7 +26,9 @@ impl Paths {
 
     /// Makes the folders, open to their owner alone, and tells git to leave them be.
     pub fn create(&self) -> io::Result<()> {
-        for folder in [self.state.clone(), self.logs(), self.state.join("data"), self.secrets()] {
+        for folder in
+            [self.state.clone(), self.logs(), self.state.join("data"), self.secrets(), self.releases()]
+        {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
         }
@@ -85,6 +87,11 @@ impl Paths {
     /// The output of the last build and `before_start` of a service.
     pub fn build_log(&self, service: &ServiceName) -> PathBuf {
         self.logs().join(service.as_str()).join("build.log")
+    }
+
+    /// What services run from.
+    pub fn releases(&self) -> PathBuf {
+        self.state.join("releases")
     }
 
     /// A service's own folder.

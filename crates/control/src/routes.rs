@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::{
     AccessLog, DesiredState, Endpoint, External, Gateway, GatewaySettings, GatewayTls, Listener,
     ListenerKind, ObservedState, Outside, Phase, ProcessId, Protocol, Route, RouteTable, ServiceName,
-    ServiceSpec, Timeouts, TlsSource, Upstream,
+    ServiceSpec, Share, Timeouts, TlsSource, Upstream,
 };
 
 use crate::paths::Paths;
@@ -23,11 +23,12 @@ const OUTSIDE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole table but for its version, which is the publisher's.
 ///
-/// With `open` false the gateway is left out: nothing new comes in while the app ends.
+/// `shares` says how requests are divided among the releases of a service. With `open` false the gateway is left out: nothing new comes in while the app ends.
 pub fn table(
     desired: &DesiredState,
     observed: &ObservedState,
     edges: &BTreeMap<EdgeKey, SocketAddr>,
+    shares: &BTreeMap<ServiceName, Vec<Share>>,
     open: bool,
 ) -> RouteTable {
     let paths = Paths::new(&desired.root);
@@ -43,7 +44,7 @@ pub fn table(
         upstreams: desired
             .services
             .values()
-            .map(|s| (s.name.clone(), upstream(s, observed)))
+            .map(|s| (s.name.clone(), upstream(s, observed, shares)))
             .chain(desired.externals.values().map(|e| (e.name.clone(), outside(e))))
             .collect(),
         verify_callers: desired.verify_callers,
@@ -105,7 +106,11 @@ fn route(route: &model::GatewayRoute) -> Route {
     }
 }
 
-fn upstream(service: &ServiceSpec, observed: &ObservedState) -> Upstream {
+fn upstream(
+    service: &ServiceSpec,
+    observed: &ObservedState,
+    shares: &BTreeMap<ServiceName, Vec<Share>>,
+) -> Upstream {
     let ready =
         observed.replicas.iter().filter(|(id, r)| id.service == service.name && r.phase == Phase::Ready);
     Upstream {
@@ -119,6 +124,7 @@ fn upstream(service: &ServiceSpec, observed: &ObservedState) -> Upstream {
         },
         retries: service.limits.retries,
         in_flight: service.limits.in_flight,
+        shares: shares.get(&service.name).cloned().unwrap_or_default(),
         outside: None,
     }
 }
@@ -131,6 +137,7 @@ fn outside(external: &External) -> Upstream {
         timeouts: Timeouts { connect: OUTSIDE_CONNECT_TIMEOUT.min(limits.timeout), request: limits.timeout },
         retries: limits.retries,
         in_flight: limits.in_flight,
+        shares: vec![],
         outside: Some(Outside { url: external.url.clone(), ca: external.ca.clone(), trace: external.trace }),
     }
 }
@@ -164,7 +171,10 @@ mod tests {
         let observed = ObservedState { replicas: phases.iter().enumerate().map(replica).collect() };
         let edges = [(("web".parse().unwrap(), "db".parse().unwrap()), ([127, 0, 0, 1], 7).into())].into();
 
-        let open = table(&desired, &observed, &edges, true);
+        let share = Share { release: ReleaseId("r".into()), weight: 1 };
+        let shares = [("web".parse().unwrap(), vec![share])].into();
+        let open = table(&desired, &observed, &edges, &shares, true);
+        assert_eq!((open.upstreams["web"].shares.len(), open.upstreams["db"].shares.len()), (1, 0));
         let ports = |t: &RouteTable, s: &str| {
             t.upstreams[s].endpoints.iter().map(|e| e.address.port()).collect::<Vec<_>>()
         };
@@ -175,7 +185,7 @@ mod tests {
         let db = &open.upstreams["db"];
         assert_eq!((db.retries, db.in_flight), (limits.retries, limits.in_flight));
 
-        let closed = table(&desired, &observed, &edges, false);
+        let closed = table(&desired, &observed, &edges, &shares, false);
         assert_eq!(closed.listeners.len(), 1);
         assert!(
             matches!(&closed.listeners[0].kind, ListenerKind::Edge { caller, .. } if caller.as_str() == "web")
@@ -191,7 +201,7 @@ mod tests {
         gateway.access_log = Some(AccessLog::Standard);
         let (domains, email) = (vec!["a.example".to_owned()], "ops@a.example".to_owned());
         gateway.tls = Some(GatewayTls::Acme { domains, email, directory: None, ca: None });
-        let routed = table(&desired, &ObservedState::default(), &BTreeMap::new(), true);
+        let routed = table(&desired, &ObservedState::default(), &BTreeMap::new(), &BTreeMap::new(), true);
         let [Listener { kind: ListenerKind::Gateway { settings, .. }, .. }, redirect] = &routed.listeners[..]
         else {
             panic!("{routed:?}");
@@ -202,7 +212,7 @@ mod tests {
         assert_eq!((directory.as_str(), store.to_str()), (LETS_ENCRYPT, Some("/app/.isles/acme")));
         assert_eq!(redirect.kind, ListenerKind::Redirect { gateway: ([127, 0, 0, 1], 8080).into() });
 
-        let closed = table(&desired, &ObservedState::default(), &BTreeMap::new(), false);
+        let closed = table(&desired, &ObservedState::default(), &BTreeMap::new(), &BTreeMap::new(), false);
         assert!(closed.listeners.is_empty(), "both ways in are closed");
     }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use model::{ObservedState, ReleaseId, ReplicaId, ReplicaState, ServiceName};
+use planner::rollout::{Deployment, Outcome, Rollout, Stage};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 /// The database failed. Its text says what SQLite said.
@@ -23,6 +24,9 @@ pub enum StoreError {
     #[error("the state database holds something unreadable: {0}")]
     Unreadable(String),
 }
+
+/// Rollouts of a service that are remembered.
+const MOST_ROLLOUTS: u32 = 100;
 
 /// An edge: who calls whom.
 pub type EdgeKey = (ServiceName, ServiceName);
@@ -42,6 +46,9 @@ CREATE TABLE IF NOT EXISTS scales (service TEXT PRIMARY KEY, replicas INTEGER NO
 CREATE TABLE IF NOT EXISTS restarts (service TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS prepared (
   service TEXT NOT NULL, release TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (service, release)) STRICT;
+CREATE TABLE IF NOT EXISTS deployments (service TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS rollouts (
+  service TEXT NOT NULL, id INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (service, id)) STRICT;
 ";
 
 impl Store {
@@ -86,7 +93,7 @@ impl Store {
         let transaction = connection.transaction()?;
         for (id, state) in &after.replicas {
             if before.replicas.get(id) != Some(state) {
-                let json = serde_json::to_string(state).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+                let json = json(state)?;
                 transaction.execute(
                     "INSERT INTO replicas (id, state) VALUES (?1, ?2)
                      ON CONFLICT (id) DO UPDATE SET state = excluded.state",
@@ -198,11 +205,70 @@ impl Store {
         Ok(())
     }
 
-    /// An orderly end: the manifest alone decides at the next start, and no replica is left to adopt.
-    pub fn forget_run(&self) -> Result<(), StoreError> {
+    /// An orderly end: the manifest decides at the next start, no replica is left to adopt, and no rollout goes on.
+    pub fn forget_run(&self, now: u64) -> Result<(), StoreError> {
+        for (service, mut deployment) in self.deployments()? {
+            if let Some(rollout) = deployment.rollout.as_mut().filter(|r| r.is_active()) {
+                let outcome = Outcome::RolledBack { reason: "the app was stopped".to_owned() };
+                rollout.go(Stage::Ended { outcome }, now, "the app was stopped");
+                self.set_deployment(&service, &deployment)?;
+            }
+        }
         Ok(self
             .connection()
             .execute_batch("DELETE FROM scales; DELETE FROM restarts; DELETE FROM replicas;")?)
+    }
+
+    /// What each service is to run, and its latest rollout.
+    pub fn deployments(&self) -> Result<BTreeMap<ServiceName, Deployment>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT service, state FROM deployments")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let mut deployments = BTreeMap::new();
+        for row in rows {
+            let (service, state) = row?;
+            let unreadable = |e: &dyn std::fmt::Display| {
+                StoreError::Unreadable(format!("the deployment of {service}: {e}"))
+            };
+            let name = service.parse().map_err(|e| unreadable(&e))?;
+            deployments.insert(name, serde_json::from_str(&state).map_err(|e| unreadable(&e))?);
+        }
+        Ok(deployments)
+    }
+
+    /// Records what a service is to run; its rollout is remembered also when others follow.
+    pub fn set_deployment(&self, service: &ServiceName, deployment: &Deployment) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        transaction.execute(
+            "INSERT INTO deployments (service, state) VALUES (?1, ?2)
+             ON CONFLICT (service) DO UPDATE SET state = excluded.state",
+            params![service.as_str(), json(deployment)?],
+        )?;
+        if let Some(rollout) = &deployment.rollout {
+            let id = i64::try_from(rollout.id).unwrap_or(i64::MAX);
+            transaction.execute(
+                "INSERT INTO rollouts (service, id, state) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (service, id) DO UPDATE SET state = excluded.state",
+                params![service.as_str(), id, json(rollout)?],
+            )?;
+            transaction.execute(
+                "DELETE FROM rollouts WHERE service = ?1 AND id NOT IN
+                 (SELECT id FROM rollouts WHERE service = ?1 ORDER BY id DESC LIMIT ?2)",
+                params![service.as_str(), MOST_ROLLOUTS],
+            )?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// The rollouts of a service, the latest first.
+    pub fn rollouts(&self, service: &ServiceName) -> Result<Vec<Rollout>, StoreError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare("SELECT state FROM rollouts WHERE service = ?1 ORDER BY id DESC")?;
+        let rows = statement.query_map([service.as_str()], |row| row.get::<_, String>(0))?;
+        rows.map(|row| serde_json::from_str(&row?).map_err(|e| StoreError::Unreadable(e.to_string())))
+            .collect()
     }
 
     /// Whether `before_start` was done for this release.
@@ -229,6 +295,10 @@ impl Store {
     }
 }
 
+fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::Unreadable(e.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +318,28 @@ mod tests {
             last_exit: None,
             probe_error: None,
         }
+    }
+
+    #[test]
+    fn rollouts_are_remembered_and_an_orderly_end_ends_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("state.db")).unwrap();
+        let web: ServiceName = "web".parse().unwrap();
+        let deploy = crate::testing::service("web", &[]).deploy;
+        for id in 1..=u64::from(MOST_ROLLOUTS) + 5 {
+            let current = Some(ReleaseId(format!("r{id}")));
+            let rollout =
+                Rollout::new(id, planner::rollout::Cause::Deploy, current.clone(), deploy.clone(), id);
+            let deployment = Deployment { current, rollout: Some(rollout) };
+            store.set_deployment(&web, &deployment).unwrap();
+            assert_eq!(store.deployments().unwrap(), [(web.clone(), deployment)].into());
+        }
+        let all = store.rollouts(&web).unwrap();
+        assert_eq!((all.len(), all[0].id, all[99].id), (100, 105, 6));
+        store.forget_run(200).unwrap();
+        let latest = &store.rollouts(&web).unwrap()[0];
+        assert!(matches!(latest.outcome(), Some(Outcome::RolledBack { .. })), "{latest:?}");
+        assert_eq!(store.deployments().unwrap()["web"].current, Some(ReleaseId("r105".into())));
     }
 
     #[test]
@@ -286,7 +378,7 @@ mod tests {
         assert!(!store.is_prepared(&id.service, &ReleaseId("s".into())).unwrap());
         store.record(&two, &one).unwrap();
         assert_eq!(store.replicas().unwrap(), one);
-        store.forget_run().unwrap();
+        store.forget_run(9).unwrap();
         assert_eq!(store.replicas().unwrap(), empty);
         assert!(store.scales().unwrap().is_empty() && store.restarts().unwrap().is_empty());
     }

@@ -22,7 +22,12 @@ pub fn service(name: &str, calls: &[&str]) -> ServiceSpec {
         },
         calls: calls.iter().map(|c| Call { callee: c.parse().unwrap(), listen: None }).collect(),
         scale: Scale { min: 1, max: 1, concurrency: None },
-        deploy: DeployStrategy::Rolling,
+        deploy: Deploy {
+            strategy: DeployStrategy::Rolling,
+            hold: Duration::from_secs(5),
+            success: 99.0,
+            ready: Duration::from_secs(60),
+        },
         limits: Limits { timeout: Duration::from_secs(5), retries: 1, in_flight: 512, memory: None },
         before_start: None,
         watch: vec![],

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use model::{DesiredState, ObservedState, ProcessId, ReleaseId, ReplicaId, ServiceName};
+use model::{DesiredState, ObservedState, Phase, ProcessId, ReleaseId, ReplicaId, ServiceName, Share};
+use planner::rollout::Deployment;
+use proxy::link::Signals;
 use supervisor::Supervisor;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::paths::Paths;
-use crate::store::{EdgeKey, Store};
+use crate::release::Releases;
+use crate::store::{EdgeKey, Store, StoreError};
 use crate::traffic::Traffic;
 
 /// Everything a reconciler may look at or act on.
@@ -31,8 +34,14 @@ pub struct World {
     pub supervisor: Supervisor,
     /// What was asked for by hand. Written by the API.
     pub wishes: State<Wishes>,
-    /// How far each service's release is. Written by `prepare`.
-    pub preparations: State<BTreeMap<ServiceName, Preparation>>,
+    /// What each service is to run, and how it gets there. Written through [`World::deploy`].
+    pub deployments: State<Arc<BTreeMap<ServiceName, Deployment>>>,
+    /// Held by whoever is about to change a deployment.
+    pub deploying: tokio::sync::Mutex<()>,
+    /// What services run from.
+    pub releases: Releases,
+    /// How far the build of each service is. Written by `rollouts`.
+    pub builds: State<BTreeMap<ServiceName, Building>>,
     /// The address of every edge. Written by `data_plane`.
     pub edges: State<Arc<BTreeMap<EdgeKey, SocketAddr>>>,
     /// The data plane. Written by `data_plane`.
@@ -41,8 +50,8 @@ pub struct World {
     pub traffic: Traffic,
     /// Whether the app is to run. Written by [`crate::Control`].
     pub mode: State<Mode>,
-    /// Tells `prepare` to try again what failed.
-    pub retry: Notify,
+    /// What the data plane has counted, while releases are compared. Written by `data_plane`.
+    pub signals: State<Arc<Reading>>,
     /// Ends every reconciler.
     pub stop: CancellationToken,
 }
@@ -95,24 +104,16 @@ pub struct Wishes {
     pub restarts: BTreeMap<ServiceName, u64>,
 }
 
-/// How far the release of a service is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Preparation {
-    /// Not begun.
+/// How far the build of a service is, while there is a rollout at that stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Building {
+    /// It waits for others.
+    #[default]
     Waiting,
-    /// Its build runs.
-    Building,
-    /// Its content is looked at, or its `before_start` runs.
-    Preparing,
-    /// It can be started.
-    Done(ReleaseId),
-    /// It cannot; what ran before runs on.
-    Failed {
-        /// What failed, why, and what to do.
-        reason: String,
-        /// The last lines that the step wrote.
-        last_lines: Vec<String>,
-    },
+    /// It runs.
+    Runs,
+    /// It has ended, and what it made is read and copied.
+    Copied,
 }
 
 /// The data plane as it was heard of last.
@@ -126,6 +127,8 @@ pub struct DataPlane {
     pub open: bool,
     /// The replicas that were draining when that table was made, so that it certainly leaves them out.
     pub let_go: BTreeSet<ReplicaId>,
+    /// How that table divides requests among releases.
+    pub shares: BTreeMap<ServiceName, Vec<Share>>,
     /// Requests in flight for each replica, those that left the table included.
     pub in_flight: BTreeMap<ReplicaId, u64>,
     /// Addresses it could not listen on, each with the reason.
@@ -149,6 +152,16 @@ pub struct Outside {
     pub trouble: Option<String>,
 }
 
+/// What the data plane had counted at one moment: the counts themselves, since a comparison has a beginning of its own and
+/// may last longer than the history of [`Traffic`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reading {
+    /// The moment: Unix milliseconds.
+    pub at: u64,
+    /// The counts.
+    pub signals: Signals,
+}
+
 /// Whether the app is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
@@ -166,6 +179,38 @@ impl World {
         self.supervisor.observed().borrow().clone()
     }
 
+    /// What a service is to run, and how it gets there.
+    pub fn deployment(&self, service: &ServiceName) -> Deployment {
+        self.deployments.get().get(service).cloned().unwrap_or_default()
+    }
+
+    /// Whether some release is compared with another.
+    pub fn compares(&self) -> bool {
+        self.deployments.get().values().flat_map(|d| &d.rollout).any(|rollout| rollout.watching.is_some())
+    }
+
+    /// Records a deployment, and puts it into force. [`World::deploying`] has to be held since the one before was read.
+    pub async fn deploy(&self, service: &ServiceName, deployment: Deployment) -> Result<(), StoreError> {
+        let (store, name, recorded) = (self.store.clone(), service.clone(), deployment.clone());
+        let stored = tokio::task::spawn_blocking(move || store.set_deployment(&name, &recorded)).await;
+        stored.map_err(|e| StoreError::Unreadable(e.to_string()))??;
+        self.deployments.update(|all| {
+            Arc::make_mut(all).insert(service.clone(), deployment);
+        });
+        Ok(())
+    }
+
+    /// How requests are to be divided among the releases of each service.
+    pub fn shares(&self, observed: &ObservedState) -> BTreeMap<ServiceName, Vec<Share>> {
+        let deployments = self.deployments.get();
+        let of = |service: &model::ServiceSpec| {
+            let deployment = deployments.get(&service.name)?;
+            let shares = shares(deployment, &service.name, observed, self.replicas_wanted(service));
+            Some((service.name.clone(), shares))
+        };
+        self.desired.services.values().filter_map(of).collect()
+    }
+
     /// How long a request to this service may take at most, by whatever way it comes.
     pub fn longest_request(&self, service: &model::ServiceSpec) -> Duration {
         let routes = self.desired.gateway.iter().flat_map(|g| &g.routes);
@@ -180,6 +225,23 @@ impl World {
         }
         self.wishes.get().scales.get(&service.name).copied().unwrap_or(service.scale.min)
     }
+}
+
+fn shares(
+    deployment: &Deployment,
+    service: &ServiceName,
+    observed: &ObservedState,
+    wanted: u32,
+) -> Vec<Share> {
+    let ready = |release: Option<&ReleaseId>| {
+        let mine =
+            observed.replicas.iter().filter(|(id, r)| id.service == *service && r.phase == Phase::Ready);
+        u32::try_from(mine.filter(|(_, r)| Some(&r.release) == release).count()).unwrap_or(u32::MAX)
+    };
+    let rollout = deployment.rollout.as_ref();
+    let (old, new) = (rollout.and_then(|r| r.from.as_ref()), rollout.and_then(|r| r.to.as_ref()));
+    let shares = planner::rollout::shares(deployment, wanted, ready(old), ready(new));
+    shares.into_iter().map(|(release, weight)| Share { release, weight }).collect()
 }
 
 /// The time, in Unix milliseconds.

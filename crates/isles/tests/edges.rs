@@ -132,17 +132,17 @@ fn an_edge_that_is_no_longer_declared_stays_until_its_callers_are_replaced() {
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, text.replace("calls = [\"api\"]", "calls = []")).unwrap();
     app.kill(pid(&app, "pid"));
-    // It waits for what cannot become ready.
     app.isles(&["up", "--detach"]);
     wait_until(
-        "a new replica of web has crashed",
-        || app.service("web")["replicas"].clone(),
-        |replicas| replicas.to_string().contains("\"code\":3"),
+        "the new release has crashed, and the old one stays",
+        || app.service("web")["rollout"]["outcome"].clone(),
+        |outcome| outcome == "rolled_back",
     );
     assert_eq!(app.pids("web"), old);
     assert_eq!(asked_by_web(&app, "call?", &url).unwrap()["status"], 200);
 
     std::fs::remove_file(&crash).unwrap();
+    assert_eq!(app.isles(&["deploy", "web"]).code, Some(0));
     wait_until("web is replaced", || app.pids("web"), |now| now.len() == 1 && *now != old);
     wait_until(
         "the edge is closed",

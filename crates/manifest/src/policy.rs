@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use model::{Canary, DeployStrategy, Health, HealthCheck, Limits, Protocol, Scale, StopPolicy, StopSignal};
+use model::{Deploy, DeployStrategy, Health, HealthCheck, Limits, Protocol, Scale, StopPolicy, StopSignal};
 
 use crate::code;
-use crate::keys::{HEALTH, Kind, LIMITS, STOP};
+use crate::keys::{DEPLOY, HEALTH, Kind, LIMITS, STOP};
 use crate::section::Section;
 use crate::value::Value;
 
@@ -85,41 +85,53 @@ pub(crate) fn scale(service: &Section<'_>) -> Scale {
     Scale { min, max, concurrency }
 }
 
-pub(crate) fn deploy(service: &Section<'_>) -> DeployStrategy {
-    let Some(value) = service.get("deploy") else { return DeployStrategy::Rolling };
+/// How long a rolling deploy watches its first new replica when nobody says.
+const ROLLING_HOLD: Duration = Duration::from_secs(5);
+
+pub(crate) fn deploy(service: &Section<'_>) -> Deploy {
+    let defaults = Section::empty(service.sink, &DEPLOY);
+    let rolling = || deploy_of(&defaults, DeployStrategy::Rolling);
+    let Some(value) = service.get("deploy") else { return rolling() };
     if value.is_table() {
         let value = value.alternative(|k| matches!(k, Kind::Table(_)));
-        return value.section(value.span()).map_or(DeployStrategy::Rolling, deploy_table);
+        return value.section(value.span()).map_or_else(rolling, deploy_table);
     }
     if value.as_text().is_none() {
         value.wrong_type();
-        return DeployStrategy::Rolling;
+        return rolling();
     }
     match value.alternative(|k| matches!(k, Kind::Choice(_))).choice() {
-        Some("canary") => DeployStrategy::Canary(canary(&Section::empty(value.sink, &crate::keys::DEPLOY))),
-        _ => DeployStrategy::Rolling,
+        Some("canary") => deploy_of(&defaults, canary(&defaults)),
+        _ => rolling(),
     }
 }
 
-fn deploy_table(table: Section<'_>) -> DeployStrategy {
-    let strategy = table.choice("strategy");
+fn deploy_table(table: Section<'_>) -> Deploy {
     let canary = canary(&table);
-    if strategy == "canary" {
-        table.done();
-        return DeployStrategy::Canary(canary);
+    let strategy = match table.choice("strategy") {
+        "canary" => canary,
+        _ => DeployStrategy::Rolling,
+    };
+    if let (DeployStrategy::Rolling, Some(span)) = (&strategy, table.key_span("steps")) {
+        let fault =
+            crate::Fault::error(code::CONFLICT, span, "`steps` is for canary deploys only".to_owned());
+        table.sink.push(fault.hint("add `strategy = \"canary\"`, or leave the key out"));
     }
-    for key in ["steps", "hold", "success"] {
-        if let Some(span) = table.key_span(key) {
-            let message = format!("`{key}` is for canary deploys only");
-            let fault = crate::Fault::error(code::CONFLICT, span, message);
-            table.sink.push(fault.hint("add `strategy = \"canary\"`, or leave the key out"));
-        }
-    }
+    let deploy = deploy_of(&table, strategy);
     table.done();
-    DeployStrategy::Rolling
+    deploy
 }
 
-fn canary(table: &Section<'_>) -> Canary {
+fn deploy_of(table: &Section<'_>, strategy: DeployStrategy) -> Deploy {
+    let usual = table.duration("hold");
+    let hold = match (&strategy, table.key_span("hold")) {
+        (DeployStrategy::Rolling, None) => ROLLING_HOLD,
+        _ => usual,
+    };
+    Deploy { strategy, hold, success: table.number("success"), ready: table.duration("ready") }
+}
+
+fn canary(table: &Section<'_>) -> DeployStrategy {
     let steps = match table.get("steps") {
         Some(value) => steps(value),
         None => {
@@ -127,7 +139,7 @@ fn canary(table: &Section<'_>) -> Canary {
             listed.split(',').filter_map(|step| step.trim().parse().ok()).collect()
         }
     };
-    Canary { steps, hold: table.duration("hold"), success: table.number("success") }
+    DeployStrategy::Canary { steps }
 }
 
 fn steps(value: Value<'_>) -> Vec<f64> {

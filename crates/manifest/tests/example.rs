@@ -9,7 +9,7 @@ use std::time::Duration;
 use manifest::Parsed;
 use model::template::CallPart;
 use model::{
-    AccessLog, Build, Call, Canary, Command, DeployStrategy, ExternalLimits, GatewayTls, Health, HealthCheck,
+    AccessLog, Build, Call, Command, Deploy, DeployStrategy, ExternalLimits, GatewayTls, Health, HealthCheck,
     Limits, Protocol, RateLimit, Scale, Segment, ServiceSpec, StopPolicy, StopSignal, Template, Variable,
 };
 
@@ -19,7 +19,7 @@ name = "shop"
 [gateway]
 listen = "0.0.0.0:8443"
 tls = { acme = ["shop.example"], email = "ops@shop.example", directory = "https://ca.example/dir" }
-redirect = "0.0.0.0:8080"
+redirect = "0.0.0.0:8081"
 hsts = "24h"
 max_body = "1MB"
 max_connections = 500
@@ -156,8 +156,9 @@ fn policies_become_what_they_say() {
         }
     );
     assert_eq!(inventory.scale, Scale { min: 0, max: 4, concurrency: Some(50) });
-    let canary = Canary { steps: vec![0.5, 10.0, 50.0], hold: Duration::from_millis(1500), success: 99.5 };
-    assert_eq!(inventory.deploy, DeployStrategy::Canary(canary));
+    let deploy = |strategy, hold, success| Deploy { strategy, hold, success, ready: Duration::from_secs(60) };
+    let canary = DeployStrategy::Canary { steps: vec![0.5, 10.0, 50.0] };
+    assert_eq!(inventory.deploy, deploy(canary, Duration::from_millis(1500), 99.5));
     let limits =
         Limits { timeout: Duration::from_secs(4), retries: 1, in_flight: 100, memory: Some(512_000_000) };
     assert_eq!(inventory.limits, limits);
@@ -201,7 +202,7 @@ fn the_gateway_becomes_what_it_says() {
         ca: None,
     };
     assert_eq!(gateway.tls, Some(acme));
-    assert_eq!(gateway.redirect, Some("0.0.0.0:8080".parse().unwrap()));
+    assert_eq!(gateway.redirect, Some("0.0.0.0:8081".parse().unwrap()));
     assert_eq!(gateway.hsts, Some(Duration::from_secs(86_400)));
     assert_eq!((gateway.max_body, gateway.max_connections), (1_000_000, 500));
     assert_eq!(gateway.access_log, Some(AccessLog::File(folder.path().join("logs/access.log"))));
@@ -244,9 +245,15 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(payments.protocol, Protocol::Http);
     assert_eq!(payments.scale, Scale { min: 1, max: 1, concurrency: None });
     assert_eq!(service(&parsed, "cache").scale, Scale { min: 3, max: 3, concurrency: None });
-    assert_eq!(payments.deploy, DeployStrategy::Rolling);
-    let canary = Canary { steps: vec![1.0, 10.0, 50.0], hold: Duration::from_secs(10), success: 99.0 };
-    assert_eq!(service(&parsed, "cache").deploy, DeployStrategy::Canary(canary));
+    let deploy = |strategy, hold| Deploy {
+        strategy,
+        hold: Duration::from_secs(hold),
+        success: 99.0,
+        ready: Duration::from_secs(60),
+    };
+    assert_eq!(payments.deploy, deploy(DeployStrategy::Rolling, 5));
+    let canary = DeployStrategy::Canary { steps: vec![1.0, 10.0, 50.0] };
+    assert_eq!(service(&parsed, "cache").deploy, deploy(canary, 10));
     let limits = Limits { timeout: Duration::from_secs(5), retries: 2, in_flight: 512, memory: None };
     assert_eq!(payments.limits, limits);
     assert_eq!(payments.stop, StopPolicy { signal: StopSignal::Term, grace: Duration::from_secs(10) });

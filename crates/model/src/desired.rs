@@ -192,7 +192,7 @@ pub struct ServiceSpec {
     /// How many replicas.
     pub scale: Scale,
     /// How a new release replaces the old.
-    pub deploy: DeployStrategy,
+    pub deploy: Deploy,
     /// Bounds on requests to it and on its memory.
     pub limits: Limits,
     /// Runs once per release before its first replica.
@@ -257,23 +257,28 @@ pub struct Scale {
 
 /// `deploy`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// In which way.
+    pub strategy: DeployStrategy,
+    /// How long a new release is watched at least: each step of a canary, or the first new replica of a rolling deploy.
+    pub hold: Duration,
+    /// Percent of a new release's requests that must succeed.
+    pub success: f64,
+    /// How long a new replica may take to become ready.
+    pub ready: Duration,
+}
+
+/// In which way a new release replaces the old.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case")]
 pub enum DeployStrategy {
     /// One replica after the other.
     Rolling,
-    /// Judged in steps.
-    Canary(Canary),
-}
-
-/// `deploy = { strategy = "canary", … }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Canary {
-    /// Percent of the requests, ascending.
-    pub steps: Vec<f64>,
-    /// How long each step lasts at least.
-    pub hold: Duration,
-    /// Percent of requests that must succeed.
-    pub success: f64,
+    /// By growing shares of the requests.
+    Canary {
+        /// Percent of the requests, ascending.
+        steps: Vec<f64>,
+    },
 }
 
 /// `limits`.

@@ -16,7 +16,7 @@ pub mod span;
 pub mod template;
 
 pub use desired::{
-    AccessLog, Build, Call, Canary, Command, Console, DeployStrategy, DesiredState, Edge, EventSubscription,
+    AccessLog, Build, Call, Command, Console, Deploy, DeployStrategy, DesiredState, Edge, EventSubscription,
     External, ExternalLimits, ExternalUrl, Gateway, GatewayRoute, GatewayTls, Health, HealthCheck, Limits,
     Protocol, RateLimit, Scale, ServiceSpec, StopPolicy, StopSignal,
 };
@@ -24,8 +24,8 @@ pub use histogram::Histogram;
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};
 pub use observed::{ExitReason, ObservedState, Phase, ProcessId, ReplicaState};
 pub use routes::{
-    Endpoint, GatewaySettings, Listener, ListenerKind, Outside, Route, RouteTable, Timeouts, TlsSource,
-    Upstream,
+    Endpoint, GatewaySettings, Listener, ListenerKind, Outside, Route, RouteTable, Share, Timeouts,
+    TlsSource, Upstream,
 };
 pub use signals::{Circuit, Outcomes, Tally};
 pub use span::{Kept, Span, SpanId, TraceId};

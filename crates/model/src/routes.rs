@@ -151,6 +151,10 @@ pub struct Upstream {
     /// no limit.
     #[serde(default = "no_limit")]
     pub in_flight: u32,
+    /// How the requests are divided among releases while more than one may get some; empty where each replica counts the
+    /// same. A release that is not listed gets requests only when no listed one has a replica that can take them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
     /// Set for a system outside: the data plane looks for its addresses itself, and `endpoints` is empty.
     #[serde(default)]
     pub outside: Option<Outside>,
@@ -165,6 +169,15 @@ pub struct Outside {
     pub ca: Option<PathBuf>,
     /// Whether it is sent the trace.
     pub trace: bool,
+}
+
+/// A release's part of the requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Which release.
+    pub release: ReleaseId,
+    /// Its weight: its part is this divided by the sum of all weights of the upstream. 0 is none.
+    pub weight: u32,
 }
 
 fn no_limit() -> u32 {

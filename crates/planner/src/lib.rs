@@ -1,12 +1,15 @@
 //! Pure planning: from what is wanted and what is observed to the next steps, each with its reason.
 //!
 //! [`plan`] looks at one service at one moment. It keeps nothing between calls, so the happy path, a crash and a
-//! control plane that comes back after one all take the same way through it.
+//! control plane that comes back after one all take the same way through it. [`rollout`] is how one release takes the
+//! place of another: its state is kept by the caller, who records it. [`judge`] compares two releases.
 //!
 //! Invariants: no input or output, no clock, no randomness (jitter is derived from the replica's name), no tokio.
 
 mod backoff;
+pub mod judge;
 mod plan;
+pub mod rollout;
 
 pub use backoff::{CRASH_LOOP_FAILURES, restart_delay};
 pub use plan::{Plan, Reason, Step, Traffic, UNREADY_LIMIT, Want, plan};

@@ -20,6 +20,8 @@ pub struct Want {
     pub release: Option<ReleaseId>,
     /// How many replicas.
     pub replicas: u32,
+    /// Another release that is to run beside it, with so many replicas: one that is being tried.
+    pub beside: Option<(ReleaseId, u32)>,
     /// Replicas whose process was started before this moment (Unix milliseconds) are to be replaced: a restart.
     pub not_before: u64,
     /// How long a draining replica may take to finish its requests.
@@ -39,8 +41,8 @@ pub struct Traffic {
 /// One thing to do. Steps of one plan do not depend on each other's outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Start a process in this slot.
-    Start(ReplicaId),
+    /// Start a process of this release in this slot.
+    Start(ReplicaId, ReleaseId),
     /// Send it no more requests.
     Drain(ReplicaId),
     /// End its process.
@@ -52,7 +54,7 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Start(id) => write!(f, "start {id}"),
+            Self::Start(id, _) => write!(f, "start {id}"),
             Self::Drain(id) => write!(f, "drain {id}"),
             Self::Stop(id) => write!(f, "stop {id}"),
             Self::Forget(id) => write!(f, "forget {id}"),
@@ -72,6 +74,8 @@ pub enum Reason {
     },
     /// A replacement of the wanted release is started beside it, or is ready.
     Outdated,
+    /// A release is tried beside the one in charge.
+    Trial,
     /// There are more replicas than wanted.
     Surplus,
     /// It has no requests any more.
@@ -88,6 +92,7 @@ impl fmt::Display for Reason {
             Self::Missing => write!(f, "fewer replicas run than wanted"),
             Self::Ended { failures } => write!(f, "its process ended ({failures} in a row)"),
             Self::Outdated => write!(f, "a newer release or a restart replaces it"),
+            Self::Trial => write!(f, "a new release is tried beside the old one"),
             Self::Surplus => write!(f, "more replicas run than wanted"),
             Self::Drained => write!(f, "it has no requests any more"),
             Self::DrainLimit => write!(f, "it did not finish its requests in time"),
@@ -128,18 +133,36 @@ pub fn plan(want: &Want, observed: &ObservedState, traffic: &Traffic, now: u64) 
             end_drained(&mut plan, id, state, want, traffic, now);
         }
     }
-    let (current, outdated): (Vec<_>, Vec<_>) = mine
-        .iter()
-        .copied()
-        .filter(|(_, state)| !matches!(state.phase, Phase::Draining | Phase::Stopping))
-        .partition(|(_, state)| is_current(want, state));
-    let keep = trim(&mut plan, &current, want);
+    let staying =
+        mine.iter().copied().filter(|(_, state)| !matches!(state.phase, Phase::Draining | Phase::Stopping));
+    let (beside, rest): (Vec<_>, Vec<_>) = staying.partition(|(_, state)| is_beside(want, state));
+    let (current, mut outdated): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|(_, state)| is_current(want, state));
+    let keep = trim(&mut plan, &current, want.replicas);
+    let (tried, surplus) = chosen(&beside, want.beside.as_ref().map_or(0, |(_, count)| *count));
+    // They may stand in for others that are not ready, so they go as outdated ones do.
+    outdated.extend(surplus);
     for (id, state) in &keep {
-        heal(&mut plan, id, state, want, now);
+        heal(&mut plan, id, state, want.release.as_ref(), now);
+    }
+    for (id, state) in &tried {
+        heal(&mut plan, id, state, Some(&state.release), now);
     }
     let running_outdated = replace(&mut plan, &keep, &outdated, want);
-    fill(&mut plan, &mine, keep.len(), running_outdated, want);
+    let mut slots = Slots::new(want, &mine);
+    fill(&mut plan, &mut slots, keep.len(), running_outdated, want);
+    if let Some((release, count)) = &want.beside {
+        for _ in tried.len()..usize::try_from(*count).unwrap_or(usize::MAX) {
+            plan.push(Step::Start(slots.next(), release.clone()), Reason::Trial);
+        }
+    }
     plan
+}
+
+fn is_beside(want: &Want, state: &ReplicaState) -> bool {
+    want.beside.as_ref().is_some_and(|(release, _)| *release == state.release)
+        && want.release.as_ref() != Some(&state.release)
+        && state.started_at >= want.not_before
 }
 
 fn is_current(want: &Want, state: &ReplicaState) -> bool {
@@ -169,19 +192,29 @@ fn end_drained(
     }
 }
 
+/// A slot and what is in it.
+type Slot<'a> = (&'a ReplicaId, &'a ReplicaState);
+
 /// Takes away what is too much, those that serve nobody first, then the highest numbers; gives what stays.
 fn trim<'a>(
     plan: &mut Plan,
     current: &[(&'a ReplicaId, &'a ReplicaState)],
-    want: &Want,
+    most: u32,
 ) -> Vec<(&'a ReplicaId, &'a ReplicaState)> {
-    let mut order = current.to_vec();
-    order.sort_by_key(|(id, state)| (state.phase != Phase::Ready, id.index));
-    let keep = usize::try_from(want.replicas).unwrap_or(usize::MAX).min(order.len());
-    for (id, state) in order.split_off(keep) {
+    let (keep, surplus) = chosen(current, most);
+    for (id, state) in surplus {
         retire(plan, id, state, Reason::Surplus);
     }
-    order
+    keep
+}
+
+/// Those that stay, at most so many, and the rest.
+fn chosen<'a>(list: &[Slot<'a>], most: u32) -> (Vec<Slot<'a>>, Vec<Slot<'a>>) {
+    let mut order = list.to_vec();
+    order.sort_by_key(|(id, state)| (state.phase != Phase::Ready, id.index));
+    let keep = usize::try_from(most).unwrap_or(usize::MAX).min(order.len());
+    let rest = order.split_off(keep);
+    (order, rest)
 }
 
 /// Ends a replica in the way that its phase asks for.
@@ -195,14 +228,17 @@ fn retire(plan: &mut Plan, id: &ReplicaId, state: &ReplicaState, reason: Reason)
 }
 
 /// Starts what ended, after its back-off, and ends what hangs.
-fn heal(plan: &mut Plan, id: &ReplicaId, state: &ReplicaState, want: &Want, now: u64) {
+fn heal(plan: &mut Plan, id: &ReplicaId, state: &ReplicaState, release: Option<&ReleaseId>, now: u64) {
     match state.phase {
-        // There is nothing to start.
-        Phase::Exited if want.release.is_none() => {}
         Phase::Exited => {
+            // None: there is nothing to start.
+            let Some(release) = release else { return };
             let due = state.since.saturating_add(millis(restart_delay(id, state.failures)));
             if now >= due {
-                plan.push(Step::Start(id.clone()), Reason::Ended { failures: state.failures });
+                plan.push(
+                    Step::Start(id.clone(), release.clone()),
+                    Reason::Ended { failures: state.failures },
+                );
             } else {
                 plan.look_again_at(due);
             }
@@ -245,27 +281,33 @@ fn replace(
 }
 
 /// Starts what is missing: all at once when nothing is being replaced, else one more than wanted at most.
-fn fill(
-    plan: &mut Plan,
-    mine: &[(&ReplicaId, &ReplicaState)],
-    current: usize,
-    running_outdated: usize,
-    want: &Want,
-) {
-    if want.release.is_none() {
-        return;
-    }
+fn fill(plan: &mut Plan, slots: &mut Slots<'_>, current: usize, running_outdated: usize, want: &Want) {
+    let Some(release) = &want.release else { return };
     let wanted = usize::try_from(want.replicas).unwrap_or(usize::MAX);
     let surge = usize::from(running_outdated > 0);
     let room = (wanted + surge).saturating_sub(current + running_outdated);
     let missing = wanted.saturating_sub(current).min(room);
-    let mut taken: BTreeSet<u32> = mine.iter().map(|(id, _)| id.index).collect();
+    let reason = if running_outdated > 0 { Reason::Outdated } else { Reason::Missing };
     for _ in 0..missing {
-        let index = (1..).find(|i| !taken.contains(i)).unwrap_or(u32::MAX);
-        taken.insert(index);
-        let id = ReplicaId { service: want.service.clone(), index };
-        let reason = if running_outdated > 0 { Reason::Outdated } else { Reason::Missing };
-        plan.push(Step::Start(id), reason);
+        plan.push(Step::Start(slots.next(), release.clone()), reason.clone());
+    }
+}
+
+/// The lowest numbers that no replica has.
+struct Slots<'a> {
+    service: &'a ServiceName,
+    taken: BTreeSet<u32>,
+}
+
+impl<'a> Slots<'a> {
+    fn new(want: &'a Want, mine: &[(&ReplicaId, &ReplicaState)]) -> Self {
+        Self { service: &want.service, taken: mine.iter().map(|(id, _)| id.index).collect() }
+    }
+
+    fn next(&mut self) -> ReplicaId {
+        let index = (1..).find(|i| !self.taken.contains(i)).unwrap_or(u32::MAX);
+        self.taken.insert(index);
+        ReplicaId { service: self.service.clone(), index }
     }
 }
 

@@ -106,6 +106,7 @@ fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr) -> Up
         timeouts: Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) },
         retries: 2,
         in_flight: u32::MAX,
+        shares: vec![],
         outside: None,
     }
 }

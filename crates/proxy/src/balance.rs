@@ -2,10 +2,12 @@
 //!
 //! Two draws keep requests from running all at once to whichever replica looked best a moment ago.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::latency::GRAIN;
 use crate::quarantine::Ticket;
+use crate::split::Split;
 use crate::table::{Lane, Target};
 use crate::worker::Moment;
 
@@ -38,33 +40,74 @@ pub(crate) struct Pick {
 /// Draws a target. `except` is an endpoint that has just failed: it is drawn only if there is no other. `safe` says
 /// that the request can be repeated.
 pub(crate) fn pick(lane: &Lane, moment: Moment, except: Option<u64>, safe: bool) -> Option<Pick> {
-    let targets = lane.targets.as_slice();
-    let count = targets.len();
+    let count = lane.targets.len();
     if count < 2 {
         return (count == 1).then_some(Pick { target: 0, ticket: None });
     }
-    let first = fastrand::usize(..count);
-    let drawn = &targets[first].endpoint;
-    if drawn.health.is_ejected()
-        && Some(drawn.id) != except
-        && let Some(ticket) = lane.service_state.outliers.enter(drawn, moment.now, safe)
-    {
-        return Some(Pick { target: first, ticket: Some(ticket) });
-    }
-    let second = (first + fastrand::usize(1..count)) % count;
-    let usable = |index: usize| is_usable(&targets[index], moment.now, except);
-    let target = match (usable(first), usable(second)) {
-        (true, true) if second_is_better(&targets[first], &targets[second], moment) => second,
-        (true, _) => first,
-        (false, true) => second,
-        // Two bad draws: look at all, from a random place on; failing that, anything but the exception.
-        (false, false) => {
-            let mut turned = (first..count).chain(0..first);
-            let other = |index: &usize| Some(targets[*index].endpoint.id) != except;
-            turned.clone().find(|index| usable(*index)).or_else(|| turned.find(other)).unwrap_or(first)
-        }
+    let draw = Draw { lane, moment, except, safe };
+    let drawn = match &lane.split {
+        None => draw.within(0..count),
+        Some(split) => draw.of(split),
     };
-    Some(Pick { target, ticket: None })
+    // Nothing is good: from a random place on, anything but the exception.
+    let other = |index: &usize| Some(lane.targets[*index].endpoint.id) != except;
+    let any = || {
+        let first = fastrand::usize(..count);
+        (first..count).chain(0..first).find(other).unwrap_or(first)
+    };
+    Some(drawn.unwrap_or_else(|| Pick { target: any(), ticket: None }))
+}
+
+/// One draw.
+#[derive(Clone, Copy)]
+struct Draw<'a> {
+    lane: &'a Lane,
+    moment: Moment,
+    except: Option<u64>,
+    safe: bool,
+}
+
+impl Draw<'_> {
+    /// From the release whose turn it is; where it has nothing good, from another. A request that has just failed at one
+    /// release goes to another.
+    fn of(self, split: &Split) -> Option<Pick> {
+        let failed = |id| self.lane.targets.iter().position(|target| target.endpoint.id == id);
+        match self.except.and_then(failed) {
+            Some(target) => split.after(target).find_map(|group| self.within(group.targets.clone())),
+            None => {
+                let number = self.lane.edge.turns.next(self.moment.worker);
+                split.by(number).find_map(|group| self.within(group.targets.clone()))
+            }
+        }
+    }
+
+    /// The better of two from a range that is not empty; none where none is good.
+    fn within(self, range: Range<usize>) -> Option<Pick> {
+        let Self { lane, moment, except, safe } = self;
+        let (targets, count) = (lane.targets.as_slice(), range.len());
+        let first = fastrand::usize(..count);
+        let at = |offset: usize| range.start + offset % count;
+        let drawn = &targets[at(first)].endpoint;
+        if drawn.health.is_ejected()
+            && Some(drawn.id) != except
+            && let Some(ticket) = lane.service_state.outliers.enter(drawn, moment.now, safe)
+        {
+            return Some(Pick { target: at(first), ticket: Some(ticket) });
+        }
+        let usable = |index: usize| is_usable(&targets[index], moment.now, except);
+        if count == 1 {
+            return usable(at(first)).then_some(Pick { target: at(first), ticket: None });
+        }
+        let second = first + fastrand::usize(1..count);
+        let target = match (usable(at(first)), usable(at(second))) {
+            (true, true) if second_is_better(&targets[at(first)], &targets[at(second)], moment) => at(second),
+            (true, _) => at(first),
+            (false, true) => at(second),
+            // Two bad draws: look at all, from a random place on.
+            (false, false) => (first..first + count).map(at).find(|index| usable(*index))?,
+        };
+        Some(Pick { target, ticket: None })
+    }
 }
 
 fn is_usable(target: &Target, now: u64, except: Option<u64>) -> bool {
@@ -161,6 +204,59 @@ mod tests {
         let (trials, others): (Vec<_>, Vec<_>) = picks.partition(|pick| pick.ticket.is_some());
         assert_eq!((trials.len(), trials[0].target), (1, 0));
         assert!(others.iter().all(|pick| pick.target == 1));
+    }
+
+    /// Two replicas of `old`, one of `new`, and a stray one.
+    fn divided(new: u32) -> Table {
+        let mut source = source_of(1..=4);
+        let upstream = source.upstreams.get_mut("s").unwrap();
+        for (endpoint, release) in upstream.endpoints.iter_mut().zip(["new", "old", "stray", "old"]) {
+            endpoint.release = model::ReleaseId(release.to_owned());
+        }
+        let share =
+            |release: &str, weight| model::Share { release: model::ReleaseId(release.into()), weight };
+        upstream.shares = vec![share("old", 10_000 - new), share("new", new)];
+        Compiler::new(1).compile(&source, 0)
+    }
+
+    fn shares(table: &Table, except: Option<&str>) -> Vec<(String, usize)> {
+        let lane = &table.lanes[0];
+        let of = |name: &str| lane.targets.iter().find(|t| t.endpoint.release.0 == name).unwrap().endpoint.id;
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..10_000 {
+            let pick = pick(lane, Moment { worker: 0, now: 50 }, except.map(of), true).unwrap();
+            *counts.entry(lane.targets[pick.target].endpoint.release.0.clone()).or_insert(0) += 1;
+        }
+        counts.into_iter().collect()
+    }
+
+    #[test]
+    fn releases_get_their_shares_and_strays_nothing() {
+        let table = divided(100);
+        let counts = shares(&table, None);
+        assert_eq!(counts.len(), 2, "{counts:?}");
+        assert!(counts[0].0 == "new" && counts[0].1.abs_diff(100) <= 3, "{counts:?}");
+        assert_eq!(drawn(&table.lanes[0], 50, None).len(), 3, "both old ones take part");
+        // With no share at all it gets nothing ...
+        assert_eq!(shares(&divided(0), None).len(), 1);
+        // ... and what failed at one release is sent to another.
+        assert_eq!(shares(&table, Some("new")), [("old".to_owned(), 10_000)]);
+        assert_eq!(shares(&table, Some("old")), [("new".to_owned(), 10_000)]);
+    }
+
+    #[test]
+    fn a_release_that_cannot_take_its_share_leaves_it_to_the_others() {
+        let table = divided(5_000);
+        let avoid = |release: &str, until| {
+            let targets = table.lanes[0].targets.iter().filter(|t| t.endpoint.release.0 == release);
+            targets.for_each(|t| t.endpoint.avoid(until));
+        };
+        avoid("new", 100);
+        assert_eq!(shares(&table, None), [("old".to_owned(), 10_000)]);
+        avoid("old", 100);
+        assert_eq!(shares(&table, None), [("stray".to_owned(), 10_000)]);
+        avoid("new", 0);
+        assert_eq!(shares(&table, None), [("new".to_owned(), 10_000)]);
     }
 
     #[test]

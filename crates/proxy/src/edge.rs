@@ -10,6 +10,7 @@ use crate::crowd::Crowd;
 use crate::retry::Budget;
 use crate::service::Service;
 use crate::signals::Signals;
+use crate::split::Turns;
 use crate::window::{SECONDS, Window};
 use crate::worker::Worker;
 
@@ -45,6 +46,8 @@ pub(crate) struct Edge {
     pub crowd: Crowd,
     /// Connections of others than the caller.
     pub refusals: Refusals,
+    /// Whose turn it is, while requests are divided among releases.
+    pub turns: Turns,
     budget: Budget,
     /// When a request was last refused for want of room, in milliseconds on the process's clock.
     refused: AtomicU64,
@@ -60,6 +63,7 @@ impl Edge {
             signals: Signals::new(workers),
             crowd: Crowd::new(workers),
             refusals: Refusals::default(),
+            turns: Turns::new(workers),
             budget: Budget::new(workers),
             refused: AtomicU64::new(0),
             caller,

@@ -71,6 +71,7 @@ mod route;
 mod service;
 mod signals;
 mod spans;
+mod split;
 mod stack;
 mod survey;
 mod table;

@@ -28,6 +28,7 @@ use crate::rate::{Clients, Rate};
 use crate::records::Records;
 use crate::route::{self, Router};
 use crate::service::Service;
+use crate::split::Split;
 use crate::tls::Tls;
 
 /// An immutable snapshot.
@@ -100,6 +101,8 @@ pub(crate) struct Lane {
     pub outside: Option<Arc<Outside>>,
     /// Why there may be no target.
     pub trouble: Option<String>,
+    /// How requests are divided among releases; none where every target counts the same.
+    pub split: Option<Split>,
     pub edge: Arc<Edge>,
     pub service_state: Arc<Service>,
 }
@@ -343,6 +346,7 @@ impl Compiler {
                 targets: Vec::new(),
                 outside: None,
                 trouble: None,
+                split: None,
                 edge,
                 service_state,
             };
@@ -353,8 +357,9 @@ impl Compiler {
             endpoints: upstream.endpoints.clone(),
             trouble: None,
         });
+        let (endpoints, split) = divided(&endpoints, &upstream.shares);
         let targets: Vec<_> = endpoints
-            .iter()
+            .into_iter()
             .map(|declared| {
                 let endpoint = self.endpoint(declared, outside.as_ref());
                 let counters = self.targets.entry((listener, service.clone(), endpoint.id));
@@ -376,6 +381,7 @@ impl Compiler {
             targets,
             outside,
             trouble,
+            split,
             edge,
             service_state,
         }
@@ -421,6 +427,26 @@ fn settings_of<'a>(source: &'a RouteTable, kind: &'a ListenerKind) -> Option<&'a
             })
         }
     }
+}
+
+/// The endpoints of an upstream in the order of their releases' weights, and how requests are divided among them.
+fn divided<'a>(
+    endpoints: &'a [model::Endpoint],
+    shares: &[model::Share],
+) -> (Vec<&'a model::Endpoint>, Option<Split>) {
+    let mut endpoints: Vec<_> = endpoints.iter().collect();
+    if shares.is_empty() {
+        return (endpoints, None);
+    }
+    let weight = |endpoint: &model::Endpoint| {
+        let share = shares.iter().find(|share| share.release == endpoint.release);
+        share.map_or(0, |share| share.weight)
+    };
+    endpoints.sort_by_cached_key(|e| (std::cmp::Reverse(weight(e)), e.release.clone()));
+    let groups = endpoints.chunk_by(|a, b| a.release == b.release);
+    let groups: Vec<_> = groups.map(|group| (group.len(), weight(group[0]))).collect();
+    let split = Split::new(&groups);
+    (endpoints, split)
 }
 
 impl Endpoint {

@@ -26,6 +26,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         timeouts: Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(1) },
         retries: 1,
         in_flight: u32::MAX,
+        shares: vec![],
         outside: None,
     };
     let (caller, callee) = ("c".parse().unwrap(), "s".parse().unwrap());

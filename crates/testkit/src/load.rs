@@ -1,4 +1,4 @@
-//! Requests without a pause, each failure remembered.
+//! Requests without a pause, each failure remembered, over HTTP/1.1 or HTTP/2.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
 /// Running load: some connections with keep-alive, each sending one `GET` after the other.
 pub struct Load {
@@ -37,15 +39,24 @@ pub struct Report {
 }
 
 impl Load {
-    /// Begins to send `GET path` on `connections` connections.
+    /// Begins to send `GET path` on `connections` connections of HTTP/1.1.
     pub fn start(address: SocketAddr, path: &str, connections: usize) -> Self {
+        Self::over(false, address, path, connections)
+    }
+
+    /// The same on connections of HTTP/2 (h2c, with prior knowledge).
+    pub fn start_h2(address: SocketAddr, path: &str, connections: usize) -> Self {
+        Self::over(true, address, path, connections)
+    }
+
+    fn over(h2: bool, address: SocketAddr, path: &str, connections: usize) -> Self {
         let state = Arc::new(State::default());
         let (shared, path) = (state.clone(), path.to_owned());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let local = tokio::task::LocalSet::new();
             for _ in 0..connections {
-                local.spawn_local(customer(shared.clone(), address, path.clone()));
+                local.spawn_local(customer(shared.clone(), h2, address, path.clone()));
             }
             runtime.block_on(local);
         });
@@ -76,11 +87,11 @@ impl Load {
     }
 }
 
-async fn customer(state: Arc<State>, address: SocketAddr, path: String) {
+async fn customer(state: Arc<State>, h2: bool, address: SocketAddr, path: String) {
     let mut connection = None;
     while !state.stop.load(Ordering::Relaxed) {
         let begin = Instant::now();
-        match one(&mut connection, address, &path).await {
+        match one(&mut connection, h2, address, &path).await {
             Ok(()) => {
                 state.good.fetch_add(1, Ordering::Relaxed);
                 let mut slowest = state.slowest.lock().unwrap();
@@ -94,32 +105,64 @@ async fn customer(state: Arc<State>, address: SocketAddr, path: String) {
     }
 }
 
-type Connection = SendRequest<Empty<Bytes>>;
+enum Connection {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
 
-async fn one(connection: &mut Option<Connection>, address: SocketAddr, path: &str) -> Result<(), String> {
+impl Connection {
+    async fn open(h2: bool, address: SocketAddr) -> Result<Self, Box<dyn std::error::Error>> {
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        if h2 {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+            tokio::task::spawn_local(async move { drop(connection.await) });
+            return Ok(Self::Http2(sender));
+        }
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::task::spawn_local(async move { drop(connection.await) });
+        Ok(Self::Http1(sender))
+    }
+
+    async fn is_ready(&mut self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.ready().await.is_ok(),
+            Self::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
+    async fn send(&mut self, address: SocketAddr, path: &str) -> hyper::Result<Response<Incoming>> {
+        let request = hyper::Request::get(format!("http://{address}{path}"));
+        match self {
+            Self::Http1(sender) => {
+                let request = hyper::Request::get(path).header("host", address.to_string());
+                sender.send_request(request.body(Empty::new()).unwrap()).await
+            }
+            Self::Http2(sender) => sender.send_request(request.body(Empty::new()).unwrap()).await,
+        }
+    }
+}
+
+async fn one(
+    connection: &mut Option<Connection>,
+    h2: bool,
+    address: SocketAddr,
+    path: &str,
+) -> Result<(), String> {
     // A server may close an idle connection whenever it likes; only a request that was sent can fail.
     let reusable = match connection.as_mut() {
-        Some(sender) => sender.ready().await.is_ok(),
+        Some(connection) => connection.is_ready().await,
         None => false,
     };
     if !reusable {
-        *connection = Some(connect(address).await.map_err(|e| format!("connect: {e}"))?);
+        *connection = Some(Connection::open(h2, address).await.map_err(|e| format!("connect: {e}"))?);
     }
-    let Some(sender) = connection.as_mut() else { return Err("no connection".into()) };
-    let request = hyper::Request::get(path).header("host", address.to_string()).body(Empty::new()).unwrap();
-    let answer = sender.send_request(request).await.map_err(|e| format!("request: {e} ({e:?})"))?;
+    let Some(connection) = connection.as_mut() else { return Err("no connection".into()) };
+    let answer = connection.send(address, path).await.map_err(|e| format!("request: {e} ({e:?})"))?;
     let status = answer.status();
     let body = answer.into_body().collect().await.map_err(|e| format!("body: {e}"))?.to_bytes();
     if status.as_u16() >= 400 {
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
     }
     Ok(())
-}
-
-async fn connect(address: SocketAddr) -> Result<Connection, Box<dyn std::error::Error>> {
-    let stream = tokio::net::TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    tokio::task::spawn_local(async move { drop(connection.await) });
-    Ok(sender)
 }

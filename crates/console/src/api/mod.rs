@@ -131,6 +131,111 @@ pub struct ServiceStatus {
     pub calls: Vec<String>,
     /// Every replica slot, by number.
     pub replicas: Vec<ReplicaStatus>,
+    /// Its latest rollout, under way or ended.
+    #[serde(default)]
+    pub rollout: Option<RolloutStatus>,
+}
+
+/// How a new release takes the place of the old one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RolloutStatus {
+    /// Its number; a later one has a greater.
+    pub id: u64,
+    /// What it is for: `up`, `deploy` or `rollback`.
+    pub cause: String,
+    /// `rolling` or `canary`.
+    pub strategy: String,
+    /// The release that is replaced.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// The release that replaces it, once it is built.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// `build`, `gate`, `before_start`, `start`, `warm`, `canary`, `shift`, `drain`, `undo` or `ended`.
+    pub stage: String,
+    /// Which step of the canary, from 1, while that is its stage.
+    #[serde(default)]
+    pub step: Option<u32>,
+    /// The new release's part of the requests, of 10,000, in a step of a canary.
+    #[serde(default)]
+    pub share: Option<u32>,
+    /// It stays at its first canary step until it is promoted or rolled back, and is there now.
+    #[serde(default)]
+    pub waits: bool,
+    /// When it began.
+    pub began: u64,
+    /// When `stage` became what it is.
+    pub since: u64,
+    /// Once it has ended: `done`, `unchanged`, `rolled_back`, `refused` or `failed`.
+    #[serde(default)]
+    pub outcome: Option<String>,
+    /// Why it ended so, or why it is undone, each a sentence.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// The last lines of the step that failed.
+    #[serde(default)]
+    pub last_lines: Vec<String>,
+    /// What happened, oldest first.
+    #[serde(default)]
+    pub notes: Vec<RolloutNote>,
+}
+
+/// Something that happened in a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RolloutNote {
+    /// When.
+    pub at: u64,
+    /// What, and why.
+    pub text: String,
+}
+
+/// A release that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReleaseInfo {
+    /// Its name.
+    pub id: String,
+    /// When it was made.
+    pub made_at: u64,
+    /// Whether it is in charge.
+    pub current: bool,
+    /// How many of its replicas run.
+    pub replicas: u32,
+    /// How its last rollout ended, or its stage while that is under way; absent where nobody remembers one.
+    #[serde(default)]
+    pub rollout: Option<String>,
+    /// Why that was rolled back or refused.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// How many files it has.
+    pub files: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+/// What a `deploy` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct DeployRequest {
+    /// As a canary that stays at its first step until it is promoted or rolled back.
+    #[serde(default)]
+    pub canary: bool,
+    /// Also where the gate refuses it.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// What a `rollback` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct RollbackRequest {
+    /// A release, or the beginning of its name; the one that was in charge before when absent.
+    #[serde(default)]
+    pub release: Option<String>,
+}
+
+/// A rollout goes on by itself; the status shows how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Begun {
+    /// Its number.
+    pub rollout: u64,
 }
 
 /// How a service is.

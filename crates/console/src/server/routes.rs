@@ -14,7 +14,10 @@ use utoipa::IntoParams;
 use super::Context;
 use super::streams;
 use crate::Refusal;
-use crate::api::{Accepted, AppStatus, LogItem, LogQuery, Problem, ScaleRequest, ServiceStatus};
+use crate::api::{
+    Accepted, AppStatus, Begun, DeployRequest, LogItem, LogQuery, Problem, ReleaseInfo, RollbackRequest,
+    ScaleRequest, ServiceStatus,
+};
 
 /// How many past lines there are when nobody says how many.
 const DEFAULT_LINES: usize = 100;
@@ -71,6 +74,69 @@ pub async fn restart(
     require(&now(&context), &name)?;
     let accepted = context.platform.restart(&name).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
+}
+
+/// Builds a service, and brings what comes of it into charge in the way that the manifest says. `rollout` of its status shows
+/// how far it is.
+#[utoipa::path(post, path = "/v1/services/{service}/deploy",
+    params(("service" = String, Path, description = "Its name.")),
+    request_body = DeployRequest,
+    responses((status = 202, body = Begun),
+              (status = 404, body = Problem, content_type = "application/problem+json"),
+              (status = 409, body = Problem, content_type = "application/problem+json")))]
+pub async fn deploy(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    body: Result<Json<DeployRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<Begun>), Refusal> {
+    let Json(request) = body?;
+    require(&now(&context), &name)?;
+    Ok((StatusCode::ACCEPTED, Json(context.platform.deploy(&name, request).await?)))
+}
+
+/// Goes back: from a rollout under way to the release before it, else to another release that is kept. Nothing is built.
+#[utoipa::path(post, path = "/v1/services/{service}/rollback",
+    params(("service" = String, Path, description = "Its name.")),
+    request_body = RollbackRequest,
+    responses((status = 202, body = Begun),
+              (status = 404, body = Problem, content_type = "application/problem+json"),
+              (status = 409, body = Problem, content_type = "application/problem+json"),
+              (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub async fn rollback(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    body: Result<Json<RollbackRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<Begun>), Refusal> {
+    let Json(request) = body?;
+    require(&now(&context), &name)?;
+    Ok((StatusCode::ACCEPTED, Json(context.platform.rollback(&name, request).await?)))
+}
+
+/// Takes the canary of a service into charge, whatever step it is at.
+#[utoipa::path(post, path = "/v1/services/{service}/promote",
+    params(("service" = String, Path, description = "Its name.")),
+    responses((status = 202, body = Begun),
+              (status = 404, body = Problem, content_type = "application/problem+json"),
+              (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub async fn promote(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<Begun>), Refusal> {
+    require(&now(&context), &name)?;
+    Ok((StatusCode::ACCEPTED, Json(context.platform.promote(&name).await?)))
+}
+
+/// The releases of a service that are kept, the latest first.
+#[utoipa::path(get, path = "/v1/services/{service}/releases",
+    params(("service" = String, Path, description = "Its name.")),
+    responses((status = 200, body = Vec<ReleaseInfo>),
+              (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub async fn releases(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<ReleaseInfo>>, Refusal> {
+    require(&now(&context), &name)?;
+    Ok(Json(context.platform.releases(&name).await?))
 }
 
 /// What `GET /v1/logs` takes.

@@ -1,6 +1,6 @@
 //! Every operation, and what happens when it cannot be done.
 
-use console::api::AppState;
+use console::api::{AppState, Begun, DeployRequest, RollbackRequest};
 use console::client::{Client, ClientError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -35,6 +35,25 @@ async fn scale_and_restart_are_accepted_or_refused_with_a_reason() {
     assert_eq!((status, code.as_str()), (404, "unknown_service"));
     assert_eq!(detail, "there is no service `order`; did you mean `orders`?");
     let (status, ..) = refused(app.client.service("a/../b?c").await.unwrap_err());
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn deploys_begin_or_are_refused_with_a_reason() {
+    let app = start(16);
+    let order = |canary, force| DeployRequest { canary, force };
+    assert_eq!(app.client.deploy("orders", order(false, false)).await.unwrap(), Begun { rollout: 1 });
+    assert_eq!(app.client.deploy("orders", order(true, false)).await.unwrap(), Begun { rollout: 2 });
+    assert_eq!(app.client.deploy("payments", order(false, true)).await.unwrap(), Begun { rollout: 1 });
+    let (status, code, _) = refused(app.client.deploy("payments", order(false, false)).await.unwrap_err());
+    assert_eq!((status, code.as_str()), (409, "under_way"));
+    let back = |release: Option<&str>| RollbackRequest { release: release.map(str::to_owned) };
+    assert_eq!(app.client.rollback("orders", back(None)).await.unwrap(), Begun { rollout: 3 });
+    let (status, code, _) = refused(app.client.rollback("orders", back(Some("none"))).await.unwrap_err());
+    assert_eq!((status, code.as_str()), (422, "nothing_to_do"));
+    assert_eq!(app.client.promote("orders").await.unwrap(), Begun { rollout: 4 });
+    assert_eq!(app.client.releases("orders").await.unwrap()[0].id, "orders-release");
+    let (status, ..) = refused(app.client.releases("order").await.unwrap_err());
     assert_eq!(status, 404);
 }
 

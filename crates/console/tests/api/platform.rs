@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use console::api::{
-    Accepted, AppState, AppStatus, LogEntry, LogQuery, LogStream, ReplicaStatus, ServiceState, ServiceStatus,
-    Span, SpanQuery, Spans, Traffic,
+    Accepted, AppState, AppStatus, Begun, DeployRequest, LogEntry, LogQuery, LogStream, ReleaseInfo,
+    ReplicaStatus, RollbackRequest, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -57,6 +57,46 @@ impl Platform for InMemory {
     fn restart(&self, service: &str) -> BoxFuture<'_, Result<Accepted, Refusal>> {
         let message = format!("{service} restarts");
         async move { Ok(Accepted { message }) }.boxed()
+    }
+
+    fn deploy(&self, service: &str, request: DeployRequest) -> BoxFuture<'_, Result<Begun, Refusal>> {
+        let busy = service == "payments";
+        async move {
+            if busy && !request.force {
+                return Err(Refusal::under_way("a rollout is under way"));
+            }
+            Ok(Begun { rollout: if request.canary { 2 } else { 1 } })
+        }
+        .boxed()
+    }
+
+    fn rollback(&self, _: &str, request: RollbackRequest) -> BoxFuture<'_, Result<Begun, Refusal>> {
+        async move {
+            match request.release.as_deref() {
+                Some("none") => Err(Refusal::nothing_to_do("there is no release `none`")),
+                _ => Ok(Begun { rollout: 3 }),
+            }
+        }
+        .boxed()
+    }
+
+    fn promote(&self, _: &str) -> BoxFuture<'_, Result<Begun, Refusal>> {
+        async move { Ok(Begun { rollout: 4 }) }.boxed()
+    }
+
+    fn releases(&self, service: &str) -> BoxFuture<'_, Result<Vec<ReleaseInfo>, Refusal>> {
+        let id = format!("{service}-release");
+        let release = ReleaseInfo {
+            id,
+            made_at: 5,
+            current: true,
+            replicas: 1,
+            rollout: Some("done".to_owned()),
+            reason: None,
+            files: 2,
+            bytes: 3,
+        };
+        async move { Ok(vec![release]) }.boxed()
     }
 
     fn recent_logs(&self, query: &LogQuery) -> BoxFuture<'_, Result<Vec<LogEntry>, Refusal>> {
@@ -152,6 +192,7 @@ fn service(name: &str) -> ServiceStatus {
         desired: 1,
         ready: 0,
         calls: Vec::new(),
+        rollout: None,
         replicas: vec![ReplicaStatus {
             id: format!("{name}-1"),
             phase: "starting".to_owned(),

@@ -16,12 +16,14 @@ use tokio::sync::Notify;
 use crate::driver::{Outcome, Reconciler};
 use crate::routes;
 use crate::store::EdgeKey;
-use crate::world::{DataPlane, Mode, Outside, Preparation, World, now};
+use crate::world::{DataPlane, Mode, Outside, Reading, World, now};
 
 /// How often the counters are read while nothing happens.
 const STATS: Duration = Duration::from_secs(1);
 /// How often while replicas are waiting for their last request to end, or the gateway is.
 const STATS_DRAINING: Duration = Duration::from_millis(20);
+/// How often while releases are compared: each step of a rollout has to see requests of its own.
+const STATS_COMPARING: Duration = Duration::from_millis(200);
 /// How long a new data plane may take to open its socket.
 const START_LIMIT: Duration = Duration::from_secs(5);
 /// The pause after a data plane that could not be started.
@@ -127,25 +129,19 @@ impl DataPlaneLoop {
 
     fn table(&self, observed: &ObservedState) -> RouteTable {
         let open = self.world.mode.get() == Mode::Open;
-        routes::table(&self.world.desired, observed, &self.world.edges.get(), open)
+        // After the replicas were looked at: what runs was in the deployment before it was started.
+        let shares = self.world.shares(observed);
+        routes::table(&self.world.desired, observed, &self.world.edges.get(), &shares, open)
     }
 
-    /// Lets edges go that are no longer declared, once no process is left that was told their address.
+    /// Lets edges go that are no longer declared, once no process runs or may yet be started that is told their address.
     fn retire_edges(&self, observed: &ObservedState) -> Vec<String> {
         let edges = self.world.edges.get();
-        let preparations = self.world.preparations.get();
-        let current = |caller: &ServiceName| match preparations.get(caller) {
-            Some(Preparation::Done(release)) => {
-                let mut replicas = observed.replicas.iter().filter(|(id, _)| id.service == *caller);
-                replicas.all(|(_, replica)| replica.release == *release)
-            }
-            _ => false,
-        };
         let mut kept = BTreeMap::clone(&edges);
         kept.retain(|(caller, callee), _| {
             let declared =
                 self.world.desired.edges().any(|e| e.caller.name == *caller && e.call.callee == *callee);
-            declared || !current(caller)
+            declared || self.is_called(caller, callee, observed)
         });
         if kept.len() == edges.len() {
             return Vec::new();
@@ -159,6 +155,22 @@ impl DataPlaneLoop {
         }
         self.world.edges.set(Arc::new(kept));
         steps
+    }
+
+    /// Whether a release of `caller` that is in use calls `callee`.
+    fn is_called(&self, caller: &ServiceName, callee: &ServiceName, observed: &ObservedState) -> bool {
+        let deployment = self.world.deployment(caller);
+        let rollout = deployment.rollout.as_ref().filter(|rollout| rollout.is_active());
+        let planned = rollout.into_iter().flat_map(|rollout| rollout.from.iter().chain(&rollout.to));
+        let running = observed.replicas.iter().filter(|(id, _)| id.service == *caller);
+        let mut in_use =
+            running.map(|(_, replica)| &replica.release).chain(planned).chain(&deployment.current);
+        // Until it is built, nobody knows what the next release is.
+        rollout.is_some_and(|rollout| rollout.to.is_none())
+            || in_use.any(|id| match self.world.releases.open(caller, id) {
+                Ok(release) => release.spec.calls.iter().any(|call| call.callee == *callee),
+                Err(_) => true,
+            })
     }
 
     async fn tell(&mut self, table: RouteTable) -> Result<Option<String>, LinkError> {
@@ -188,11 +200,16 @@ impl DataPlaneLoop {
         let news = found.problems.iter().filter(|(address, problem)| before.get(address) != Some(problem));
         let news = news.map(|(address, problem)| format!("{address}: {problem}")).collect();
         self.world.data_plane.set(found);
+        let compares = self.world.compares();
         if self.survey_due.is_none_or(|due| due <= Instant::now()) {
             // A little less than the pause, so that no pass comes just too early.
-            self.survey_due = Some(Instant::now() + STATS * 9 / 10);
+            self.survey_due = Some(Instant::now() + if compares { STATS_COMPARING } else { STATS } * 9 / 10);
             let signals = link.client.signals().await?;
-            self.world.traffic.take(link.process, signals, now());
+            let at = now();
+            if compares {
+                self.world.signals.set(Arc::new(Reading { at, signals: signals.clone() }));
+            }
+            self.world.traffic.take(link.process, signals, at);
             self.world.traffic.take_spans(link.client.spans().await?);
         }
         Ok(news)
@@ -211,7 +228,13 @@ impl DataPlaneLoop {
 
     fn pause(&self) -> Duration {
         let draining = self.world.observed().replicas.values().any(|r| r.phase == Phase::Draining);
-        if draining || self.world.mode.get() == Mode::Closing { STATS_DRAINING } else { STATS }
+        if draining || self.world.mode.get() == Mode::Closing {
+            STATS_DRAINING
+        } else if self.world.compares() {
+            STATS_COMPARING
+        } else {
+            STATS
+        }
     }
 
     async fn pass(&mut self, steps: &mut Vec<String>) -> Result<(), String> {
@@ -246,6 +269,11 @@ fn data_plane(link: &Link, stats: &Stats, observed: &ObservedState) -> DataPlane
             .flat_map(|t| &t.listeners)
             .any(|l| matches!(l.kind, ListenerKind::Gateway { .. })),
         let_go: draining.map(|(id, _)| id.clone()).collect(),
+        shares: link
+            .sent
+            .iter()
+            .flat_map(|t| t.upstreams.iter().map(|(service, u)| (service.clone(), u.shares.clone())))
+            .collect(),
         in_flight,
         failed: link.failed.clone(),
         outside: stats.outside.iter().map(outside).collect(),

@@ -1,6 +1,8 @@
 //! One file for each reconciler.
 
+mod comparison;
 pub mod data_plane;
-pub mod prepare;
+pub mod jobs;
 pub mod record;
 pub mod replicas;
+pub mod rollouts;

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::{ReplicaId, ServiceSpec};
+use model::{ObservedState, ReleaseId, ReplicaId, ServiceSpec};
 use planner::{Step, Traffic, Want};
 use supervisor::ReplicaSpec;
 
 use crate::driver::{Outcome, Reconciler};
 use crate::environment::{Setting, Unset};
 use crate::ports;
-use crate::world::{Mode, Preparation, World, now};
+use crate::world::{Mode, World, now};
 
 /// How long to wait after a start that could not even be tried.
 const RETRY: Duration = Duration::from_secs(1);
@@ -31,25 +31,17 @@ impl Replicas {
         Self { world, stopping: Arc::default() }
     }
 
-    fn want(&self, service: &ServiceSpec) -> Want {
-        let preparations = self.world.preparations.get();
-        // A replica is told the addresses of its edges, so they have to be there first.
-        let routed = self.world.data_plane.get().version.is_some();
-        let open = self.world.mode.get() != Mode::Stopping;
-        let release = match preparations.get(&service.name) {
-            Some(Preparation::Done(release)) => Some(release.clone()),
-            // Until there is a release, and where there will be none, what ran before goes on running.
-            _ => {
-                let observed = self.world.observed();
-                let mut mine = observed.replicas.iter().filter(|(id, _)| id.service == service.name);
-                mine.next().map(|(_, state)| state.release.clone())
-            }
-        };
-        let release = release.filter(|_| routed && open);
+    fn want(&self, service: &ServiceSpec, observed: &ObservedState) -> Want {
+        let ends = self.world.mode.get() == Mode::Stopping;
+        let (deployment, replicas) =
+            (self.world.deployment(&service.name), self.world.replicas_wanted(service));
+        let runs = observed.replicas.keys().any(|id| id.service == service.name);
+        let wanted = planner::rollout::want(&deployment, replicas, runs);
         Want {
             service: service.name.clone(),
-            release,
-            replicas: self.world.replicas_wanted(service),
+            release: wanted.release.filter(|_| !ends),
+            replicas,
+            beside: wanted.beside.filter(|_| !ends),
             not_before: self.world.wishes.get().restarts.get(&service.name).copied().unwrap_or(0),
             drain_limit: self.world.longest_request(service).max(service.stop.grace),
         }
@@ -60,9 +52,9 @@ impl Replicas {
         Traffic { let_go: data_plane.let_go, in_flight: data_plane.in_flight }
     }
 
-    async fn carry_out(&self, service: &ServiceSpec, step: &Step, want: &Want) -> Result<(), String> {
+    async fn carry_out(&self, service: &ServiceSpec, step: &Step) -> Result<(), String> {
         match step {
-            Step::Start(id) => return self.start(service, id, want).await,
+            Step::Start(id, release) => return self.start(service, id, release).await,
             Step::Drain(id) => self.world.supervisor.drain(id),
             Step::Stop(id) => self.stop(id.clone()),
             Step::Forget(id) => self.world.supervisor.forget(id),
@@ -70,17 +62,17 @@ impl Replicas {
         Ok(())
     }
 
-    async fn start(&self, service: &ServiceSpec, id: &ReplicaId, want: &Want) -> Result<(), String> {
-        let Some(release) = &want.release else { return Ok(()) };
+    async fn start(&self, service: &ServiceSpec, id: &ReplicaId, release: &ReleaseId) -> Result<(), String> {
         // The end may have come since this pass began, and nobody would end what is started after it.
         if self.world.stop.is_cancelled() || self.world.mode.get() == Mode::Stopping {
             return Ok(());
         }
+        let placed = self.world.releases.open(&service.name, release).map_err(|e| e.to_string())?.placed();
         let address = ports::free(&self.taken()).map_err(|e| e.to_string())?;
         let edges = self.world.edges.get();
         let setting = Setting {
             desired: &self.world.desired,
-            service,
+            service: &placed,
             paths: &self.world.paths,
             edges: &edges,
             release,
@@ -92,10 +84,10 @@ impl Replicas {
             release: release.clone(),
             address,
             argv,
-            dir: service.dir.clone(),
+            dir: placed.dir,
             env,
-            health: service.health.clone(),
-            stop: service.stop,
+            health: placed.health,
+            stop: placed.stop,
         };
         self.world.supervisor.start(spec).await.map(|_| ()).map_err(|e| e.to_string())
     }
@@ -136,15 +128,17 @@ impl Reconciler for Replicas {
         let mut look_again = |pause: Duration| {
             outcome.next = Some(outcome.next.map_or(pause, |next| next.min(pause)));
         };
+        // A replica is told the addresses of its edges, so they have to be there first.
+        let routed = self.world.data_plane.get().version.is_some();
         let mut steps = Vec::new();
         for service in self.world.desired.services.values() {
-            let want = self.want(service);
+            let want = self.want(service, &observed);
             let plan = planner::plan(&want, &observed, &traffic, time);
             if let Some(next) = plan.next {
                 look_again(Duration::from_millis(next.saturating_sub(time).max(1)));
             }
-            for (step, reason) in &plan.steps {
-                match self.carry_out(service, step, &want).await {
+            for (step, reason) in plan.steps.iter().filter(|(s, _)| routed || !matches!(s, Step::Start(..))) {
+                match self.carry_out(service, step).await {
                     Ok(()) => steps.push(format!("{step}: {reason}")),
                     Err(error) => {
                         steps.push(format!("{step} failed: {error}"));

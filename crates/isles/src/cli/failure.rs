@@ -14,8 +14,10 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the manifest is wrong.
     Usage = 2,
-    /// A contract would be broken.
+    /// A contract would be broken, or the gate does not let a release pass.
     Refused = 3,
+    /// A release was rolled back.
+    RolledBack = 4,
     /// There is no app to speak to.
     NothingRunning = 5,
 }

@@ -6,6 +6,7 @@
 mod api;
 mod check;
 mod completions;
+mod deploy;
 mod doctor;
 mod down;
 mod failure;
@@ -13,11 +14,15 @@ mod follow;
 mod logs;
 mod output;
 mod place;
+mod promote;
 mod proxy;
 mod ps;
 #[cfg(test)]
 mod reference;
+mod releases;
 mod restart;
+mod rollback;
+mod rollout;
 mod scale;
 mod show;
 #[cfg(test)]
@@ -39,7 +44,8 @@ use place::FileArg;
     version,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong use or manifest; 3 refused by a contract; 5 nothing is running.\n\
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong use or manifest; 3 refused by a contract or the gate;\n\
+        4 rolled back; 5 nothing is running.\n\
         Every command looks for isles.toml in this folder and in those above."
 )]
 struct Cli {
@@ -66,6 +72,14 @@ enum Command {
     Ps(ps::Args),
     /// Shows what services write
     Logs(logs::Args),
+    /// Builds services anew and brings what comes of it into charge
+    Deploy(deploy::Args),
+    /// Shows the releases of a service
+    Releases(releases::Args),
+    /// Goes back to an older release, or ends a deploy that is under way
+    Rollback(rollback::Args),
+    /// Takes a canary into charge
+    Promote(promote::Args),
     /// Replaces the replicas of services one after the other
     Restart(restart::Args),
     /// Sets how many replicas a service has
@@ -120,6 +134,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Down(args) => block_on(down::run(args, file)),
         Command::Ps(args) => block_on(ps::run(args, file)),
         Command::Logs(args) => block_on(logs::run(args, file)),
+        Command::Deploy(args) => block_on(deploy::run(args, file)),
+        Command::Releases(args) => block_on(releases::run(args, file)),
+        Command::Rollback(args) => block_on(rollback::run(args, file)),
+        Command::Promote(args) => block_on(promote::run(args, file)),
         Command::Restart(args) => block_on(restart::run(args, file)),
         Command::Scale(args) => block_on(scale::run(args, file)),
         Command::Wait(args) => block_on(wait::run(args, file)),
@@ -177,6 +195,11 @@ mod tests {
             "dance",
             "up --json",
             "restart",
+            "deploy",
+            "deploy --all orders",
+            "releases",
+            "rollback",
+            "promote",
             "scale orders",
             "scale orders -1",
             "scale orders many",

@@ -43,6 +43,7 @@ pub fn service(name: &str, state: ServiceState) -> ServiceStatus {
         desired: 1,
         ready: u32::from(state == ServiceState::Ready),
         calls: Vec::new(),
+        rollout: None,
         replicas: if running { vec![replica(name, 1)] } else { Vec::new() },
     }
 }

@@ -1,5 +1,6 @@
 //! Joins everything: a control plane, the admin API in front of it, and the end of both.
 
+mod deploys;
 mod logs;
 mod platform;
 mod status;
@@ -57,7 +58,9 @@ pub async fn start(parsed: manifest::Parsed, build: bool) -> Result<Running, Sta
     let desired = parsed.desired;
     let program =
         std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
-    let control = Control::start(desired, control::Options { program, build }).await;
+    let control =
+        Control::start(desired, control::Options { program, build, gate: Arc::new(control::gate::Open) })
+            .await;
     let control = Arc::new(control.map_err(explain)?);
     let socket = control.paths().control_socket();
     let listener = console::socket::bind(&socket)

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use console::api::{Accepted, AppStatus, LogEntry, LogQuery, Span, SpanQuery, Spans, Traffic};
+use console::api::{
+    Accepted, AppStatus, Begun, DeployRequest, LogEntry, LogQuery, ReleaseInfo, RollbackRequest, Span,
+    SpanQuery, Spans, Traffic,
+};
 use console::{Platform, Refusal};
-use control::{Control, Refused, Status};
+use control::{Control, DeployOrder, Refused, Status};
 use futures_util::future::BoxFuture;
 use model::ServiceName;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::deploys;
 use super::logs;
 use super::status::{self, About};
 use super::traffic;
@@ -91,6 +95,8 @@ fn refusal(refused: Refused, control: &Control) -> Refusal {
             Refusal::unknown_service(&name, status.services.keys().map(ServiceName::as_str))
         }
         Refused::OutOfRange { .. } => Refusal::out_of_range(refused.to_string()),
+        Refused::UnderWay { .. } => Refusal::under_way(refused.to_string()),
+        Refused::Nothing(detail) => Refusal::nothing_to_do(detail),
         Refused::Stopping => Refusal::stopping(),
         Refused::Store(detail) => Refusal::internal(detail),
     }
@@ -113,8 +119,43 @@ impl Platform for Wired {
     fn restart(&self, service: &str) -> BoxFuture<'_, Result<Accepted, Refusal>> {
         let service = service.to_owned();
         Box::pin(async move {
-            self.control.restart(&service).map_err(|e| refusal(e, &self.control))?;
+            self.control.restart(&service).await.map_err(|e| refusal(e, &self.control))?;
             Ok(Accepted { message: format!("{service} is replaced, one replica at a time") })
+        })
+    }
+
+    fn deploy(&self, service: &str, request: DeployRequest) -> BoxFuture<'_, Result<Begun, Refusal>> {
+        let service = service.to_owned();
+        Box::pin(async move {
+            let order = DeployOrder { canary: request.canary, force: request.force };
+            let rollout = self.control.deploy(&service, order).await;
+            Ok(Begun { rollout: rollout.map_err(|e| refusal(e, &self.control))? })
+        })
+    }
+
+    fn rollback(&self, service: &str, request: RollbackRequest) -> BoxFuture<'_, Result<Begun, Refusal>> {
+        let service = service.to_owned();
+        Box::pin(async move {
+            let rollout = self.control.rollback(&service, request.release.as_deref()).await;
+            Ok(Begun { rollout: rollout.map_err(|e| refusal(e, &self.control))? })
+        })
+    }
+
+    fn promote(&self, service: &str) -> BoxFuture<'_, Result<Begun, Refusal>> {
+        let service = service.to_owned();
+        Box::pin(async move {
+            let rollout = self.control.promote(&service).await;
+            Ok(Begun { rollout: rollout.map_err(|e| refusal(e, &self.control))? })
+        })
+    }
+
+    fn releases(&self, service: &str) -> BoxFuture<'_, Result<Vec<ReleaseInfo>, Refusal>> {
+        let service = service.to_owned();
+        Box::pin(async move {
+            let known = self.control.releases(&service).await.map_err(|e| refusal(e, &self.control))?;
+            let status = self.control.status();
+            let status = status.borrow().services.get(service.as_str()).cloned();
+            Ok(status.map(|status| deploys::releases(&known.0, &known.1, &status)).unwrap_or_default())
         })
     }
 

@@ -1,5 +1,6 @@
 //! The control plane's status in the words of the admin API.
 
+use super::deploys;
 use console::api::{
     AppState, AppStatus, ExitStatus, ExternalState, ExternalStatus, ReplicaStatus, ServiceState,
     ServiceStatus,
@@ -124,6 +125,7 @@ fn service(
         last_lines,
         desired: service.wanted,
         ready: service.ready,
+        rollout: service.deployment.rollout.as_ref().map(deploys::rollout),
         calls: spec.calls.iter().map(|c| c.callee.to_string()).collect(),
         replicas,
     }

@@ -267,14 +267,15 @@ pub(crate) static SCALE: Table = Table {
 
 pub(crate) static DEPLOY: Table = Table {
     title: "services.NAME.deploy",
-    doc: "The table form of `deploy`. The other keys are for `canary` only.",
+    doc: "The table form of `deploy`. `steps` is for `canary` only.",
     keys: &[
         key("strategy", Kind::Choice(&["rolling", "canary"]), "`rolling` replaces one replica after the other; `canary` gives the new release a share of the requests and judges it, step by step.")
             .default("rolling")
             .also(&["type", "kind"]),
         key("steps", Kind::List(&Kind::Number(0.01, 100.0)), "Percent of the requests, ascending.").default("[1, 10, 50]"),
-        key("hold", Kind::Duration(100, 7 * DAY), "How long each step lasts at least.").default("10s").also(&["interval", "duration"]),
-        key("success", Kind::Number(0.0, 100.0), "Percent of the requests that must succeed.").default("99.0").also(&["threshold"]),
+        key("hold", Kind::Duration(100, 7 * DAY), "How long a new release is watched at least: in each step of a canary; the first new replica of a rolling deploy, there 5s by default.").default("10s").also(&["interval", "duration"]),
+        key("success", Kind::Number(0.0, 100.0), "Percent of a new release's requests that must succeed.").default("99.0").also(&["threshold"]),
+        key("ready", Kind::Duration(100, DAY), "How long a new replica may take to become ready before the deploy is rolled back.").default("60s").also(&["timeout", "deadline"]),
     ],
 };
 

@@ -11,6 +11,7 @@ fn want(replicas: u32, release: &str) -> Want {
         service: "web".parse().unwrap(),
         release: Some(ReleaseId(release.into())),
         replicas,
+        beside: None,
         not_before: 0,
         drain_limit: Duration::from_secs(10),
     }
@@ -113,7 +114,23 @@ fn a_release_that_never_gets_ready_takes_nothing_away() {
     let stuck = world(&[(1, "a", Phase::Ready), (2, "b", Phase::Exited)]);
     let plan = plan(&want(1, "b"), &stuck, &let_go(&[]), 0);
     assert_eq!(plan.steps.len(), 1, "{plan:?}");
-    assert!(matches!(&plan.steps[0].0, Step::Start(id) if id.index == 2), "{plan:?}");
+    assert!(matches!(&plan.steps[0].0, Step::Start(id, _) if id.index == 2), "{plan:?}");
+}
+
+#[test]
+fn a_release_on_trial_runs_beside_the_one_in_charge() {
+    let trial = |count| Want { beside: Some((ReleaseId("b".into()), count)), ..want(2, "a") };
+    let two = [(1, "a", Phase::Ready), (2, "a", Phase::Ready)];
+    check(&trial(1), &world(&two), &let_go(&[]), 0, "start 3");
+    let three = [two[0], two[1], (3, "b", Phase::Ready)];
+    check(&trial(1), &world(&three), &let_go(&[]), 0, "");
+    check(&trial(2), &world(&three), &let_go(&[]), 0, "start 4");
+    // It makes up for nobody: one that is missing of the other is started all the same.
+    check(&trial(1), &world(&three[1..]), &let_go(&[]), 0, "start 1");
+    check(&trial(0), &world(&three), &let_go(&[]), 0, "drain 3");
+    check(&want(2, "a"), &world(&three), &let_go(&[]), 0, "drain 3");
+    // In charge, it takes the place of the others one by one.
+    check(&want(2, "b"), &world(&three), &let_go(&[]), 0, "drain 1 start 4");
 }
 
 #[test]
@@ -203,11 +220,11 @@ impl World {
         );
         for (step, _) in &plan.steps {
             match step {
-                Step::Start(id) => {
+                Step::Start(id, release) => {
                     let old = self.observed.replicas.get(id);
                     assert!(old.is_none_or(|r| r.phase == Phase::Exited), "slot {id} is taken");
                     let mut new = replica("", Phase::Starting, self.now, old.map_or(0, |r| r.failures));
-                    new.release = self.want.release.clone().unwrap();
+                    new.release = release.clone();
                     new.started_at = self.now;
                     self.observed.replicas.insert(id.clone(), new);
                 }

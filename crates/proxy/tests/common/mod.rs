@@ -148,7 +148,15 @@ impl Table {
         };
         let endpoints = addresses.iter().enumerate().map(endpoint).collect();
         let timeouts = Timeouts { connect: Duration::from_secs(2), request: Duration::from_secs(5) };
-        let upstream = Upstream { protocol, endpoints, timeouts, retries: 2, in_flight: 512, outside: None };
+        let upstream = Upstream {
+            protocol,
+            endpoints,
+            timeouts,
+            retries: 2,
+            in_flight: 512,
+            shares: vec![],
+            outside: None,
+        };
         self.0.upstreams.insert(service.parse().unwrap(), upstream);
         self
     }

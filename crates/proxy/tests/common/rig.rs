@@ -131,6 +131,7 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         timeouts,
         retries: 0,
         in_flight: 512,
+        shares: vec![],
         outside: None,
     };
     let kind = ListenerKind::Gateway { routes: vec![route], settings: GatewaySettings::default() };

@@ -12,16 +12,23 @@
 //! - `GET /print?text=T`: writes T to standard output and error.
 //! - `GET /headers`: the header fields it got, as JSON.
 //! - `POST /crash`: aborts.
+//! - `GET /release`: the release that it is.
 //! - anything else: 200 with the path.
 //!
 //! With the arguments `call U` it calls U itself, prints what it was answered, and ends with code 0 if that is not 403.
+//!
+//! A file `script` in the folder that it is started in is part of what is deployed: words with numbers after them.
+//! `exit-at-start`, `exit-after MS` (with code 3), `never-healthy`, `fail PERCENT` of the requests with 500 (evenly),
+//! `fail-for CALLER` (all of that caller's), `delay MS` before each answer. Health is not affected by the last three.
 //!
 //! A file `crash` in `$ISLES_DATA` makes it end with code 3 at start, after a line on standard error. SIGTERM ends
 //! it once nothing is in flight; with the argument `stubborn` it ignores SIGTERM.
 #![allow(clippy::unwrap_used, reason = "a test program that cannot go on has failed")]
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,11 +50,28 @@ async fn main() {
         println!("{answer}");
         std::process::exit(i32::from(answer["status"] == 403));
     }
+    tokio::task::LocalSet::new().run_until(serve()).await;
+}
+
+async fn serve() {
     let data = PathBuf::from(std::env::var("ISLES_DATA").unwrap_or_default());
     if data.join("crash").exists() {
         eprintln!("crashing because the test says so");
         std::process::exit(3);
     }
+    let script = Script::read();
+    if script.exit_at_start {
+        eprintln!("the release says so");
+        std::process::exit(3);
+    }
+    if let Some(after) = script.exit_after {
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            eprintln!("the release says so");
+            std::process::exit(3);
+        });
+    }
+    let script = Rc::new(script);
     let address = format!("{}:{}", std::env::var("HOST").unwrap(), std::env::var("PORT").unwrap());
     let listener = TcpListener::bind(&address).await.unwrap();
     println!("listening on {address}");
@@ -59,9 +83,10 @@ async fn main() {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let _ = stream.set_nodelay(true);
+                let script = script.clone();
                 let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(answer));
-                tokio::spawn(graceful.watch(connection));
+                    .serve_connection(TokioIo::new(stream), service_fn(move |r| scripted(script.clone(), r)));
+                tokio::task::spawn_local(graceful.watch(connection));
             }
             _ = term.recv() => {
                 println!("asked to end");
@@ -74,6 +99,63 @@ async fn main() {
     drop(listener);
     graceful.shutdown().await;
     println!("ended in order");
+}
+
+/// What the deployed release does on purpose.
+#[derive(Default)]
+struct Script {
+    exit_at_start: bool,
+    exit_after: Option<Duration>,
+    never_healthy: bool,
+    fail: u64,
+    fail_for: Option<String>,
+    delay: Duration,
+    requests: Cell<u64>,
+}
+
+impl Script {
+    fn read() -> Self {
+        let text = std::fs::read_to_string("script").unwrap_or_default();
+        let (mut script, mut words) = (Self::default(), text.split_whitespace());
+        while let Some(word) = words.next() {
+            let mut number = || words.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            match word {
+                "exit-at-start" => script.exit_at_start = true,
+                "exit-after" => script.exit_after = Some(Duration::from_millis(number())),
+                "never-healthy" => script.never_healthy = true,
+                "fail" => script.fail = number(),
+                "fail-for" => script.fail_for = words.next().map(str::to_owned),
+                "delay" => script.delay = Duration::from_millis(number()),
+                // Anything else only makes another release.
+                _ => {}
+            }
+        }
+        script
+    }
+
+    /// Whether this request is one that fails.
+    fn fails(&self, request: &Request<Incoming>) -> bool {
+        let n = self.requests.get();
+        self.requests.set(n + 1);
+        let caller = request.headers().get("x-isles-caller").and_then(|c| c.to_str().ok());
+        // Evenly: of 100 in a row exactly so many.
+        (n + 1) * self.fail / 100 > n * self.fail / 100
+            || self.fail_for.as_deref().is_some_and(|c| caller == Some(c))
+    }
+}
+
+async fn scripted(
+    script: Rc<Script>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let refuse = |status| Ok(Response::builder().status(status).body(Full::default()).unwrap());
+    if request.uri().path() == "/health" {
+        return if script.never_healthy { refuse(503) } else { answer(request).await };
+    }
+    if !script.delay.is_zero() {
+        tokio::time::sleep(script.delay).await;
+    }
+    if script.fails(&request) { refuse(500) } else { answer(request).await }
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -109,6 +191,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         }
         "/call" => text(StatusCode::OK, call(&query("url")).await.to_string()),
         "/child" => text(StatusCode::OK, child(&query("url"), &query("how")).await),
+        "/release" => text(StatusCode::OK, std::env::var("ISLES_RELEASE").unwrap_or_default()),
         "/print" => {
             println!("{}", query("text"));
             eprintln!("{}", query("text"));

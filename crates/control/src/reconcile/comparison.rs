@@ -1,0 +1,179 @@
+//! What the data plane has counted -> what the judge compares.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::histogram::middle_of;
+use model::{ReleaseId, ServiceName, Tally};
+use planner::judge::{Evidence, Pair, Sample, Verdict, judge};
+use planner::rollout::Rollout;
+use proxy::link::{EdgeSignals, Signals};
+
+use crate::world::Reading;
+
+/// What the gateway is called among the callers.
+const GATEWAY: &str = "the gateway";
+
+/// The comparison of each service that has one.
+#[derive(Debug, Default)]
+pub struct Comparisons(HashMap<ServiceName, Comparison>);
+
+/// Two releases of one service, from one moment on.
+#[derive(Debug)]
+struct Comparison {
+    rollout: u64,
+    /// The moment.
+    watching: u64,
+    /// What was counted before.
+    before: Arc<Reading>,
+    /// Requests of the new release at the last look.
+    looked: u64,
+    verdict: Verdict,
+}
+
+impl Comparisons {
+    /// What is to be said of the new release now; none while it is not compared.
+    pub fn verdict(
+        &mut self,
+        service: &ServiceName,
+        rollout: &Rollout,
+        reading: &Arc<Reading>,
+    ) -> Option<Verdict> {
+        let (Some(watching), Some(old), Some(new)) = (rollout.watching, &rollout.from, &rollout.to) else {
+            self.0.remove(service);
+            return None;
+        };
+        let known = self.0.get(service).is_some_and(|c| (c.rollout, c.watching) == (rollout.id, watching));
+        if !known {
+            // What was read before belongs to the time before.
+            if reading.at < watching {
+                return None;
+            }
+            let verdict = judge(&Evidence::default(), rollout.deploy.success);
+            let comparison =
+                Comparison { rollout: rollout.id, watching, before: reading.clone(), looked: 0, verdict };
+            self.0.insert(service.clone(), comparison);
+        }
+        let comparison = self.0.get_mut(service)?;
+        let evidence = evidence(service, old, new, &comparison.before.signals, &reading.signals);
+        let requests = evidence.total().new.requests;
+        // Between looks, only how much there is changes.
+        if evidence.is_due(comparison.looked) {
+            comparison.looked = requests;
+            comparison.verdict = judge(&evidence, rollout.deploy.success);
+        } else if let Verdict::TooLittle { have, .. } = &mut comparison.verdict {
+            *have = requests;
+        }
+        Some(comparison.verdict.clone())
+    }
+}
+
+/// What came between two readings.
+fn evidence(
+    service: &ServiceName,
+    old: &ReleaseId,
+    new: &ReleaseId,
+    before: &Signals,
+    after: &Signals,
+) -> Evidence {
+    let mut callers = BTreeMap::<String, Pair>::new();
+    for edge in after.edges.iter().filter(|edge| edge.callee == *service) {
+        let known = before.edges.iter().find(|b| b.listener == edge.listener && b.callee == edge.callee);
+        let counted = |release: &ReleaseId| {
+            let of = |edge: &'_ EdgeSignals| {
+                edge.releases.iter().find(|(id, _)| id == release).map(|(_, t)| t.clone())
+            };
+            let now = of(edge).unwrap_or_default();
+            // A data plane that was started anew counts from 0.
+            let before = known.and_then(of).filter(|b| b.outcomes.all() <= now.outcomes.all());
+            sample(&now.since(&before.unwrap_or_default()))
+        };
+        let caller = edge.caller.as_ref().map_or(GATEWAY.to_owned(), ToString::to_string);
+        callers.insert(caller, Pair { old: counted(old), new: counted(new) });
+    }
+    Evidence { callers }
+}
+
+fn sample(tally: &Tally) -> Sample {
+    let outcomes = &tally.outcomes;
+    let time = |bucket: u8| Duration::from_secs_f64(middle_of(usize::from(bucket)));
+    Sample {
+        // Who left before the answer says nothing about it.
+        requests: outcomes.all().saturating_sub(outcomes.cancelled),
+        failures: outcomes.failed,
+        passed_on: outcomes.passed_on,
+        latencies: tally.latency.buckets.iter().map(|(bucket, count)| (time(*bucket), *count)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Histogram, Outcomes};
+    use planner::rollout::Cause;
+
+    fn signals(at: u64, old: (u64, u64), new: (u64, u64, u64)) -> Arc<Reading> {
+        let tally = |success: u64, failed: u64, passed_on: u64, bucket: u8| Tally {
+            outcomes: Outcomes {
+                success,
+                server_error: failed,
+                failed,
+                passed_on,
+                cancelled: 5,
+                ..Outcomes::default()
+            },
+            latency: Histogram { buckets: vec![(bucket, success)], sum: 0 },
+            ..Tally::default()
+        };
+        let id = |name: &str| ReleaseId(name.into());
+        let edge = EdgeSignals {
+            listener: ([127, 0, 0, 1], 1).into(),
+            caller: None,
+            callee: "web".parse().unwrap(),
+            requests: Tally::default(),
+            whole: Histogram::default(),
+            releases: vec![(id("a"), tally(old.0, old.1, 0, 60)), (id("b"), tally(new.0, new.1, new.2, 61))],
+            codes: BTreeMap::new(),
+            in_flight: 0,
+            retries: 0,
+            retries_refused: 0,
+            shed: 0,
+            over_share: 0,
+            circuit: model::Circuit::Closed,
+            openings: 0,
+        };
+        Arc::new(Reading { at, signals: Signals { edges: vec![edge], ..Signals::default() } })
+    }
+
+    #[test]
+    fn only_what_comes_while_it_is_watched_counts() {
+        let deploy = crate::testing::service("web", &[]).deploy;
+        let mut rollout = Rollout::new(1, Cause::Deploy, Some(ReleaseId("a".into())), deploy, 0);
+        rollout.to = Some(ReleaseId("b".into()));
+        let (mut comparisons, web) = (Comparisons::default(), "web".parse().unwrap());
+        let mut verdict =
+            |rollout: &Rollout, old, new| comparisons.verdict(&web, rollout, &signals(9, old, new));
+        assert_eq!(verdict(&rollout, (0, 0), (0, 0, 0)), None);
+        rollout.watching = Some(1);
+        let little = |have| Some(Verdict::TooLittle { have, need: 300 });
+        assert_eq!(
+            verdict(&rollout, (1_000, 0), (500, 500, 0)),
+            little(0),
+            "what came before is not its fault now"
+        );
+        assert_eq!(verdict(&rollout, (1_009, 0), (505, 500, 0)), little(5));
+        assert!(
+            matches!(verdict(&rollout, (2_000, 0), (900, 600, 100)), Some(Verdict::Good { .. })),
+            "passed on"
+        );
+        assert!(matches!(verdict(&rollout, (3_000, 0), (1_400, 700, 100)), Some(Verdict::Bad { .. })));
+        // The next step looks at what comes in it.
+        rollout.watching = Some(10);
+        assert_eq!(verdict(&rollout, (3_000, 0), (1_400, 700, 100)), None, "not read since it began");
+        rollout.watching = Some(2);
+        assert_eq!(verdict(&rollout, (3_000, 0), (1_400, 700, 100)), little(0));
+        // A data plane that counts anew.
+        assert_eq!(verdict(&rollout, (10, 0), (7, 0, 0)), little(7));
+    }
+}
