@@ -371,12 +371,25 @@ async fn adopt(world: &World, recorded: &ObservedState) {
     });
     let adopted: BTreeSet<u32> =
         futures_util::future::join_all(adoptions).await.into_iter().flatten().collect();
-    let data_plane = proxy::link::Client::connect(&world.paths.proxy_socket()).await;
-    let spare = adopted.into_iter().chain(data_plane.ok().map(|(_, hello)| hello.pid)).collect();
+    let spare = adopted.into_iter().chain(data_planes(world).await).collect();
     let ended = end_marked(&world.paths, &spare, Duration::from_secs(5)).await;
     if ended > 0 {
         tracing::info!("ended {ended} processes of a former run that belong to no replica");
     }
+}
+
+/// The processes of data planes that are not to be ended: all of them while one answers, because another may be about to
+/// take its place, and each of them ends by itself once it is of no use; else those that have been replaced.
+async fn data_planes(world: &World) -> Vec<u32> {
+    use proxy::link::{Client, path};
+    let socket = world.paths.proxy_socket();
+    if let Ok((_, hello)) = Client::connect(&socket).await {
+        let all = process::marked(&world.paths.proxy_mark());
+        return all.into_iter().map(|p| p.pid).chain([hello.pid]).collect();
+    }
+    let others = path::others(&socket).into_iter().map(async |own| Client::connect(&own).await.ok());
+    let others = futures_util::future::join_all(others).await;
+    others.into_iter().flatten().filter(|(_, hello)| hello.retired).map(|(_, hello)| hello.pid).collect()
 }
 
 /// Gives the pid of a replica that lives and is ours now.

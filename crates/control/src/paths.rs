@@ -99,9 +99,9 @@ impl Paths {
         self.state.join("data").join(service.as_str())
     }
 
-    /// `ISLES_DATA` of the data plane, so that it is found like every other process of the app.
+    /// `ISLES_DATA` of data planes, so that they are found like every other process of the app; no service has it.
     pub fn proxy_mark(&self) -> PathBuf {
-        self.state.join("data")
+        self.state.join("proxy")
     }
 
     /// Files named after the secrets that they hold.

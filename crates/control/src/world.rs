@@ -129,8 +129,12 @@ pub struct DataPlane {
     pub let_go: BTreeSet<ReplicaId>,
     /// How that table divides requests among releases.
     pub shares: BTreeMap<ServiceName, Vec<Share>>,
-    /// Requests in flight for each replica, those that left the table included.
+    /// Requests in flight for each replica, those that left the table and those in retired data planes included.
     pub in_flight: BTreeMap<ReplicaId, u64>,
+    /// Data planes that this one, or one before it, has replaced and that still run, each with what it has in flight.
+    pub retired: Vec<(ProcessId, u64)>,
+    /// Why this one, though of another build than the control plane, is not replaced.
+    pub not_replaced: Option<String>,
     /// Addresses it could not listen on, each with the reason.
     pub failed: BTreeMap<SocketAddr, String>,
     /// How systems outside are found.

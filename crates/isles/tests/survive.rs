@@ -145,3 +145,107 @@ fn scaling_and_restarting_under_load_loses_no_request() {
     let report = load.stop();
     assert!(report.failures.is_empty(), "{report:#?}");
 }
+
+fn proxy_pid(app: &App) -> u32 {
+    pid(app, "proxy_pid")
+}
+
+#[test]
+fn a_newer_program_takes_the_data_planes_place_and_loses_no_request() {
+    let mut app = App::new(WEB);
+    app.up();
+    let replicas = app.pids("web");
+    let load = Load::start(app.gateway(), "/slow?ms=3", CONNECTIONS);
+    let mut planes = vec![proxy_pid(&app)];
+    for _ in 0..2 {
+        load.wait_for_more(SOME);
+        app.kill(pid(&app, "pid"));
+        app.upgrade();
+        app.up();
+        planes.push(proxy_pid(&app));
+        load.wait_for_more(SOME);
+    }
+    let mut different = planes.clone();
+    different.dedup();
+    assert_eq!(different.len(), 3, "each has been replaced: {planes:?}");
+    assert_eq!(app.pids("web"), replicas, "the services did not notice");
+    // The replica that the load uses is replaced while a retired data plane may still be there.
+    assert_eq!(app.isles(&["restart", "web"]).code, Some(0));
+    wait_until(
+        "all new",
+        || app.pids("web"),
+        |now| now.len() == 2 && now.iter().all(|p| !replicas.contains(p)),
+    );
+    load.wait_for_more(SOME);
+    let report = load.stop();
+    assert!(report.failures.is_empty(), "{report:#?}");
+    wait_until(
+        "those that were replaced have ended",
+        || app.status()["retired_proxies"].clone(),
+        |retired| retired.as_array().is_some_and(Vec::is_empty),
+    );
+    let before = proxy_pid(&app);
+    app.kill(pid(&app, "pid"));
+    app.up();
+    assert_eq!(proxy_pid(&app), before, "the same program adopts its data plane");
+}
+
+#[test]
+fn a_control_plane_killed_during_a_hand_over_leaves_what_the_next_one_can_use() {
+    let mut app = App::new(WEB);
+    app.up();
+    let load = Load::start(app.gateway(), "/some/path", CONNECTIONS);
+    let log = app.root().join(".isles/proxy.log");
+    for what in ["successor=true", "a successor has got the sockets", "this data plane leads"] {
+        load.wait_for_more(SOME);
+        app.kill(pid(&app, "pid"));
+        app.upgrade();
+        let said = |app: &App| {
+            std::fs::read_to_string(app.root().join(".isles/proxy.log")).unwrap().matches(what).count()
+        };
+        let before = said(&app);
+        let mut starting = app.command(&["up", "--detach"]).spawn().unwrap();
+        wait_until("the hand-over has come that far", || said(&app), |now| *now > before);
+        let control = std::fs::read_to_string(app.root().join(".isles/lock")).unwrap();
+        app.kill(control.trim().parse().unwrap());
+        starting.wait().unwrap();
+        load.wait_for_more(SOME);
+        app.up();
+        load.wait_for_more(SOME);
+    }
+    let report = load.stop();
+    assert!(report.failures.is_empty(), "{report:#?}\n{}", std::fs::read_to_string(log).unwrap());
+    let (control, proxy) = (pid(&app, "pid"), proxy_pid(&app));
+    let services = app.pids("web");
+    wait_until(
+        "one control plane, one data plane and two replicas are left",
+        || app.processes().into_iter().filter(|p| *p != control && *p != proxy).collect::<Vec<_>>(),
+        |left| left.iter().all(|p| services.contains(p)),
+    );
+}
+
+#[test]
+fn a_successor_that_cannot_start_changes_nothing_and_is_told() {
+    let mut app = App::new(WEB);
+    app.up();
+    let before = proxy_pid(&app);
+    let load = Load::start(app.gateway(), "/some/path", CONNECTIONS);
+    load.wait_for_more(SOME);
+    app.kill(pid(&app, "pid"));
+    app.upgrade();
+    // What a data plane writes to is taken away for as long as the new one starts.
+    let log = app.root().join(".isles/proxy.log");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    app.up();
+    assert_eq!(proxy_pid(&app), before);
+    load.wait_for_more(SOME);
+    let told = app.isles(&["ps"]).stdout;
+    assert!(told.contains("is of another build, and could not be replaced"), "{told}");
+    // It is told of changes like any other.
+    assert_eq!(app.isles(&["scale", "web", "3"]).code, Some(0));
+    wait_until("three replicas", || app.pids("web"), |now| now.len() == 3);
+    let report = load.stop();
+    assert!(report.failures.is_empty(), "{report:#?}");
+    std::fs::remove_dir(&log).unwrap();
+}

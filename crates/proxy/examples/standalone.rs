@@ -29,7 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let table = table(listen, protocol, &ways)?;
 
     let socket = std::env::temp_dir().join(format!("isles-standalone-{}.sock", std::process::id()));
-    let options = proxy::Options { socket: socket.clone(), workers, patience: proxy::Patience::default() };
+    let options = proxy::Options {
+        socket: socket.clone(),
+        workers,
+        patience: proxy::Patience::default(),
+        successor: false,
+    };
     let applying = std::thread::spawn(move || apply(socket, table));
     proxy::run(options)?;
     applying.join().map_err(|_| "the thread that applies the table panicked")??;

@@ -76,7 +76,9 @@ pub(crate) async fn run(
             retries.next(ending, request.is_whole(), way.time_left(), spend)
         });
         let Some(pause) = again else {
-            admission.settle(went_well);
+            if !flight.is_open() {
+                admission.settle(went_well);
+            }
             return match result {
                 Ok((response, lease)) => {
                     request.answered();

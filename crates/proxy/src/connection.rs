@@ -30,7 +30,7 @@ use crate::table::Entry;
 use crate::tls::{Agreed, Tls, agreed};
 use crate::wire::{Wire, sniff};
 use crate::worker::Worker;
-use crate::{stack, tcp};
+use crate::{respond, stack, tcp};
 
 /// The longest head, in bytes. Longer ones are answered with 431 (by hyper,
 /// as is one with more than 100 fields: its own limit, and to set another one costs an allocation per request).
@@ -49,7 +49,7 @@ const BROKEN_STREAMS: usize = 256;
 /// What is kept of one stream's answer for a client that does not read, in bytes.
 const SEND_BUFFER: usize = 128 * 1024;
 /// How long a new connection may take to begin once its listener closes.
-const LAST_CALL: Duration = Duration::from_millis(500);
+pub(crate) const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// Serves a connection that came through `listener` until it ends; `gate` may ask for the end.
 pub(crate) async fn serve(
@@ -205,7 +205,13 @@ async fn serve_h1<S: Stream>(client: Rc<Client>, io: S, prefix: Vec<u8>, pass: P
     let busy = Arc::clone(&activity);
     let service = service_fn(move |request| {
         let (client, busy) = (Rc::clone(&client), busy.begin());
-        async move { Ok::<_, Infallible>(stack::serve(&client, request, busy).await) }
+        async move {
+            let mut answer = stack::serve(&client, request, busy).await;
+            if client.gate.is_retiring() {
+                respond::say_last(&mut answer);
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = http1::Builder::new();
     http.max_header_size(HEADER_BYTES);

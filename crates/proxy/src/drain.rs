@@ -12,6 +12,7 @@ pub(crate) struct Gate(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    retiring: Cell<bool>,
     closing: Cell<bool>,
     next: Cell<u64>,
     members: RefCell<HashMap<u64, Option<Waker>>>,
@@ -34,11 +35,27 @@ impl Gate {
         Pass { gate: self.clone(), id, registered: false }
     }
 
+    /// Asks everybody to end as soon as the other side knows that it will: a client that is just about to send a
+    /// request must not lose it.
+    pub(crate) fn retire(&self) {
+        self.0.retiring.set(true);
+        self.wake();
+    }
+
     /// Asks everybody to end, also those who enter later.
     pub(crate) fn close(&self) {
+        self.0.retiring.set(true);
         self.0.closing.set(true);
-        let wakers: Vec<Waker> = self.0.members.borrow_mut().values_mut().filter_map(Option::take).collect();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let wakers: Vec<Waker> = self.0.members.borrow().values().flatten().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.0.retiring.get()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -66,11 +83,21 @@ impl Pass {
     /// Whether it is time to end. The first call arranges for the calling task, which must stay the same, to be
     /// woken when it is; all others cost one look at a flag.
     pub(crate) fn poll_closing(&mut self, cx: &Context<'_>) -> bool {
+        self.register(cx);
+        self.gate.0.closing.get()
+    }
+
+    /// As [`Self::poll_closing`], but true already when the group retires.
+    pub(crate) fn poll_retiring(&mut self, cx: &Context<'_>) -> bool {
+        self.register(cx);
+        self.gate.0.retiring.get()
+    }
+
+    fn register(&mut self, cx: &Context<'_>) {
         if !self.registered {
             self.registered = true;
             self.gate.0.members.borrow_mut().insert(self.id, Some(cx.waker().clone()));
         }
-        self.gate.0.closing.get()
     }
 }
 
@@ -101,6 +128,25 @@ mod tests {
             tokio::task::yield_now().await;
             gate.close();
             gate.empty().await;
+        };
+        tokio::join!(member, closer);
+
+        let retiring = Gate::default();
+        let mut pass = retiring.enter();
+        let (seen, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let member = async move {
+            poll_fn(|cx| if pass.poll_retiring(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+            seen.send("retiring").unwrap();
+            poll_fn(|cx| if pass.poll_closing(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+            seen.send("closing").unwrap();
+        };
+        let closer = async {
+            tokio::task::yield_now().await;
+            retiring.retire();
+            assert_eq!(told.recv().await, Some("retiring"));
+            assert!(!retiring.is_closed() && told.try_recv().is_err());
+            retiring.close();
+            assert_eq!(told.recv().await, Some("closing"));
         };
         tokio::join!(member, closer);
         let mut late = gate.enter();

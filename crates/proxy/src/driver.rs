@@ -17,6 +17,9 @@ use crate::wire::Wire;
 /// A connection that can be asked to end after the requests it has.
 pub(crate) trait Graceful: Future<Output = hyper::Result<()>> {
     fn wind_down(self: Pin<&mut Self>);
+
+    /// Whether it is time for that.
+    fn poll_last(pass: &mut Pass, cx: &Context<'_>) -> bool;
 }
 
 impl<T, S> Graceful for http1::UpgradeableConnection<TokioIo<Wire<T>>, S>
@@ -28,6 +31,12 @@ where
 {
     fn wind_down(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+
+    /// While it retires, its next answer says that it is the last one: to close without a word would cost the client
+    /// the request that it is just sending.
+    fn poll_last(pass: &mut Pass, cx: &Context<'_>) -> bool {
+        pass.poll_closing(cx)
     }
 }
 
@@ -41,6 +50,11 @@ where
 {
     fn wind_down(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+
+    /// GOAWAY tells the client which of its requests are still served: none is lost.
+    fn poll_last(pass: &mut Pass, cx: &Context<'_>) -> bool {
+        pass.poll_retiring(cx)
     }
 }
 
@@ -89,7 +103,7 @@ impl<C: Graceful> Future for Driver<C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if !this.asked && this.pass.poll_closing(cx) {
+        if !this.asked && C::poll_last(&mut this.pass, cx) {
             this.asked = true;
             this.connection.as_mut().wind_down();
         }

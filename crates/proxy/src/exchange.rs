@@ -168,9 +168,9 @@ impl Failure {
     pub(crate) fn ending(&self) -> Option<Ending> {
         match self {
             Self::Unreachable(_) | Self::UnreachableInTime => Some(Ending::Unsent),
-            // What is not HTTP will not be HTTP the next time.
-            Self::Closed(error) => (!error.is_parse()).then_some(Ending::Unanswered),
-            Self::Late | Self::Status(_) | Self::Body => None,
+            // What is not HTTP may be, from another replica.
+            Self::Closed(_) | Self::Status(_) => Some(Ending::Unanswered),
+            Self::Late | Self::Body => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use http_body::Body as _;
 use hyper::Response;
 use hyper::body::Incoming;
 use model::{TraceId, signals};
@@ -17,6 +18,8 @@ use crate::retry::{self, Ending};
 use crate::table::{Endpoint, Lane, Target};
 use crate::worker::{View, Worker};
 
+/// How long a stream may be silent: Envoy's `stream_idle_timeout`.
+const STREAM_SILENCE: Duration = Duration::from_secs(300);
 /// How long others are preferred to a replica that could not be reached.
 const AVOID_MS: u64 = 1000;
 
@@ -30,6 +33,8 @@ pub(crate) struct Flight {
     /// The replica was out: this attempt tries whether it is well again.
     ticket: Option<Ticket>,
     judged: bool,
+    /// The head of an answer went well; whether all of it does is still to be seen.
+    open: bool,
     admission: Option<Admission>,
 }
 
@@ -64,6 +69,7 @@ impl Flight {
             begun: Instant::now(),
             ticket: pick.ticket,
             judged: false,
+            open: false,
             admission: None,
         };
         flight.target().endpoint.counters.slot(worker.index).begin();
@@ -123,8 +129,46 @@ impl Flight {
                 (failure.ending(), Some(false))
             }
         };
-        self.judge(went_well);
+        let begins = matches!(result, Ok((response, _)) if !response.body().is_end_stream());
+        // Whoever tries whether a replica or a service is well again does not wait for the end of a stream.
+        self.open = begins && went_well == Some(true) && self.ticket.is_none();
+        if self.open {
+            self.judged = true;
+            self.endpoint().latency.learn(self.worker.moment(), self.begun.elapsed(), false);
+        } else {
+            self.judge(went_well);
+        }
         (ending, went_well)
+    }
+
+    /// Whether it is still to be seen how it ends: see [`Self::conclude`].
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Says how the answer ended that had begun: one that breaks off is a failure of the replica and of the service as much as
+    /// none at all.
+    pub(crate) fn conclude(&mut self, went_well: bool) {
+        if !went_well {
+            self.to_blame();
+        }
+        if !std::mem::replace(&mut self.open, false) {
+            return;
+        }
+        if !went_well {
+            self.failed();
+        }
+        let lane = self.place.lane();
+        lane.service_state.outliers.learn(&lane.targets, self.place.target, went_well, self.worker.moment());
+        if let Some(admission) = &mut self.admission {
+            admission.settle(Some(went_well));
+        }
+    }
+
+    /// How long the rest of an answer may stay away before it counts as broken off. Of a stream, which may have nothing to say
+    /// for long, that is [`STREAM_SILENCE`]; a message of known length is sent without such pauses.
+    pub(crate) fn patience(&self, length_known: bool) -> Duration {
+        if length_known { self.place.lane().timeouts.request } else { STREAM_SILENCE }
     }
 
     /// Remembers of the replica how an attempt went, if that can be said.
@@ -200,11 +244,6 @@ impl Flight {
         if signals::grpc_failed(status) {
             self.to_blame();
         }
-    }
-
-    /// The answer broke off.
-    pub(crate) fn broke_off(&self) {
-        self.to_blame();
     }
 
     /// There was no answer.

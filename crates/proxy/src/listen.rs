@@ -22,15 +22,28 @@ pub(crate) fn open(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpLis
     first.bind(&address.into())?;
     first.listen(BACKLOG)?;
     first.set_reuse_port(true)?;
-    let mut sockets = vec![first];
-    for _ in 1..workers {
+    widen(address, vec![first.into()], workers)
+}
+
+/// Opens `address` as often as is missing for `workers`, beside sockets of [`open`] that another process may have opened.
+///
+/// There may be more than that: none can be closed without resetting the connections that wait in it.
+///
+/// # Errors
+/// What the system reports.
+pub(crate) fn widen(
+    address: SocketAddr,
+    mut sockets: Vec<TcpListener>,
+    workers: usize,
+) -> io::Result<Vec<TcpListener>> {
+    while sockets.len() < workers {
         let next = socket(address)?;
         next.set_reuse_port(true)?;
         next.bind(&address.into())?;
         next.listen(BACKLOG)?;
-        sockets.push(next);
+        sockets.push(next.into());
     }
-    Ok(sockets.into_iter().map(TcpListener::from).collect())
+    Ok(sockets)
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {

@@ -1,10 +1,11 @@
 //! The data plane as the control plane sees it: applies tables, opens and closes listeners, adds up counters.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -13,7 +14,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::callers::Verifier;
-use crate::link::{self, Applied, EndpointStats, ListenFailure, ListenerStats, Signals, Stats, TargetStats};
+use crate::link::{
+    self, Applied, EndpointStats, IN_USE, ListenFailure, ListenerStats, Load, Signals, Stats, TargetStats,
+};
 use crate::listen;
 use crate::outside;
 use crate::outside::resolve::{Found, Host, Resolver};
@@ -21,7 +24,7 @@ use crate::patience::Patience;
 use crate::spans::Spans;
 use crate::survey;
 use crate::table::{Compiler, Entry, Kind, Table};
-use crate::worker::{self, Command};
+use crate::worker::{self, Command, Retirement};
 
 /// How often limits are learned anew.
 const LEARN: Duration = Duration::from_millis(250);
@@ -61,10 +64,17 @@ pub(crate) struct Plane {
     resolver: Resolver,
     /// What the table in force was made from.
     source: Option<RouteTable>,
-    open: HashSet<SocketAddr>,
+    /// What the workers accept at; they have copies of their own.
+    open: HashMap<SocketAddr, Vec<TcpListener>>,
+    /// Sockets of a predecessor, until the first table says which of them are wanted.
+    inherited: HashMap<SocketAddr, Vec<TcpListener>>,
     failed: BTreeMap<SocketAddr, String>,
     ending: bool,
+    settled: Arc<AtomicBool>,
 }
+
+/// A worker's copies of listening sockets, one for each order to open.
+type Copies = Vec<(usize, SocketAddr, TcpListener)>;
 
 impl Plane {
     /// Starts the worker threads. Look-ups of hosts outside are told to `resolver`'s other end.
@@ -86,9 +96,11 @@ impl Plane {
             workers,
             resolver,
             source: None,
-            open: HashSet::new(),
+            open: HashMap::new(),
+            inherited: HashMap::new(),
             failed: BTreeMap::new(),
             ending: false,
+            settled: Arc::default(),
         })
     }
 
@@ -106,6 +118,8 @@ impl Plane {
             self.source = Some(source.clone());
             let table = Arc::new(self.compiler.compile(source, self.shared.now()));
             let sockets = self.open_missing(&table);
+            // A predecessor has those that are not wanted, for as long as it serves.
+            self.inherited.clear();
             self.shared.table.store(Arc::clone(&table));
             self.shared.changed.send_replace(source.version);
             self.start_listeners(sockets);
@@ -140,6 +154,9 @@ impl Plane {
     /// Ends all work: stops listening, lets requests in flight end, ten seconds at most.
     pub(crate) fn drain(&mut self) -> impl Future<Output = ()> + use<> {
         self.ending = true;
+        // The workers' copies are the last ones then: with them the addresses close.
+        self.open.clear();
+        self.inherited.clear();
         let mut ends = Vec::new();
         for worker in &self.workers {
             let (done, ended) = oneshot::channel();
@@ -153,6 +170,54 @@ impl Plane {
     /// Ready once all that was to be written down is.
     pub(crate) fn end_logs(&self) -> impl Future<Output = ()> + use<> {
         all(self.compiler.logs().map(|log| log.written()).collect())
+    }
+
+    /// Every listening socket, with its address, for a successor.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = (SocketAddr, &TcpListener)> {
+        self.open.iter().flat_map(|(address, sockets)| sockets.iter().map(|socket| (*address, socket)))
+    }
+
+    /// Takes the sockets of a predecessor, to be used by the first table.
+    pub(crate) fn inherit(&mut self, sockets: Vec<(SocketAddr, TcpListener)>) {
+        for (address, socket) in sockets {
+            self.inherited.entry(address).or_default().push(socket);
+        }
+    }
+
+    /// Leaves the listening sockets to a successor that accepts there already. The first future ends when nothing is
+    /// accepted any more, the second when nothing is left of what was.
+    pub(crate) fn retire(&mut self) -> (impl Future<Output = ()> + use<>, impl Future<Output = ()> + use<>) {
+        self.ending = true;
+        self.open.clear();
+        let (mut stopped, mut settled, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+        for worker in &self.workers {
+            let [(a, stop), (b, settle), (c, end)] = std::array::from_fn(|_| oneshot::channel());
+            let stages = Retirement { stopped: a, settled: b, empty: c };
+            if worker.send(Command::Retire(stages)).is_ok() {
+                stopped.push(stop);
+                settled.push(settle);
+                empty.push(end);
+            }
+        }
+        let flag = Arc::clone(&self.settled);
+        let end = async move {
+            all(settled).await;
+            flag.store(true, Relaxed);
+            all(empty).await;
+        };
+        (all(stopped), end)
+    }
+
+    /// What is in flight.
+    pub(crate) fn load(&self) -> Load {
+        let mut in_flight = BTreeMap::new();
+        for endpoint in self.compiler.endpoints() {
+            let now = endpoint.counters.in_flight();
+            if now > 0 {
+                *in_flight.entry(endpoint.replica.clone()).or_default() += now;
+            }
+        }
+        Load { settled: self.settled.load(Relaxed), in_flight }
     }
 
     /// Adds up the counters of all workers.
@@ -216,37 +281,49 @@ impl Plane {
     }
 
     /// Opens what `table` wants and is not open; what fails is remembered and reported.
-    fn open_missing(&mut self, table: &Table) -> Vec<(SocketAddr, Vec<std::net::TcpListener>)> {
+    fn open_missing(&mut self, table: &Table) -> Copies {
         self.failed.clear();
-        let mut sockets = Vec::new();
-        for address in table.entries.keys().filter(|address| !self.open.contains(address)) {
-            match listen::open(*address, self.workers.len()) {
-                Ok(opened) => sockets.push((*address, opened)),
+        let mut copies = Vec::new();
+        let missing = table.entries.keys().filter(|address| !self.open.contains_key(address));
+        for address in missing.copied().collect::<Vec<_>>() {
+            let opened = match self.inherited.remove(&address) {
+                Some(sockets) => listen::widen(address, sockets, self.workers.len()),
+                None => listen::open(address, self.workers.len()),
+            };
+            match opened.and_then(|sockets| Ok((self.copies(address, &sockets)?, sockets))) {
+                Ok((more, sockets)) => {
+                    copies.extend(more);
+                    self.open.insert(address, sockets);
+                }
                 Err(error) => {
                     warn!(%address, %error, "cannot listen");
                     let reason = match error.kind() {
-                        io::ErrorKind::AddrInUse => "address in use".to_owned(),
+                        io::ErrorKind::AddrInUse => IN_USE.to_owned(),
                         _ => error.to_string(),
                     };
-                    self.failed.insert(*address, reason);
+                    self.failed.insert(address, reason);
                 }
             }
         }
-        self.open.extend(sockets.iter().map(|(address, _)| *address));
-        sockets
+        copies
     }
 
-    fn start_listeners(&self, sockets: Vec<(SocketAddr, Vec<std::net::TcpListener>)>) {
-        for (address, sockets) in sockets {
-            for (worker, socket) in self.workers.iter().zip(sockets) {
-                // A worker that is gone has panicked; the others serve on.
-                let _ = worker.send(Command::Open { address, socket });
-            }
+    /// A copy of every socket for one of the workers; where a predecessor had more workers, some get several.
+    fn copies(&self, address: SocketAddr, sockets: &[TcpListener]) -> io::Result<Copies> {
+        let copy =
+            |(n, socket): (usize, &TcpListener)| Ok((n % self.workers.len(), address, socket.try_clone()?));
+        sockets.iter().enumerate().map(copy).collect()
+    }
+
+    fn start_listeners(&self, copies: Copies) {
+        for (worker, address, socket) in copies {
+            // A worker that is gone has panicked; the others serve on.
+            let _ = self.workers[worker].send(Command::Open { address, socket });
         }
     }
 
     fn stop_listeners(&mut self, table: &Table) -> Vec<oneshot::Receiver<()>> {
-        self.open.retain(|address| table.entries.contains_key(address));
+        self.open.retain(|address, _| table.entries.contains_key(address));
         let swap = |worker: &mpsc::UnboundedSender<Command>| {
             let (done, closed) = oneshot::channel();
             worker.send(Command::Swapped { done }).ok().map(|()| closed)

@@ -14,10 +14,12 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use crate::access::Note;
 use crate::activity::Busy;
+use crate::alarm::Alarm;
 use crate::body::clean_trailers;
 use crate::fault::Fault;
 use crate::flight::Flight;
@@ -52,6 +54,68 @@ struct Passed {
     ended: bool,
     flight: Flight,
     hop: Option<Hop>,
+    /// Since when the replica has sent nothing; none while nobody waits for it.
+    silent: Option<Instant>,
+    alarm: Alarm,
+}
+
+/// Why the rest of an answer is not passed on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the replica's answer broke off: {0}")]
+    Off(#[from] hyper::Error),
+    #[error("the replica has sent nothing more for {0:?}")]
+    Silent(Duration),
+}
+
+impl Passed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            return self.poll_patience(cx);
+        };
+        self.silent = None;
+        match &frame {
+            None => {
+                self.ended = true;
+                self.flight.conclude(true);
+            }
+            Some(Ok(frame)) => {
+                if let Some(status) = frame.trailers_ref().and_then(retry::grpc_status) {
+                    self.flight.grpc_ended(status);
+                    if let Some(hop) = &mut self.hop {
+                        hop.grpc_ended(status);
+                    }
+                }
+            }
+            Some(Err(error)) => {
+                warn!(replica = %self.flight.endpoint().replica, %error, "an answer broke off");
+                self.broke_off();
+            }
+        }
+        let clean = |frame| clean_trailers(frame, Trust::Response);
+        Poll::Ready(frame.map(|frame| frame.map(clean).map_err(Broken::Off)))
+    }
+
+    fn broke_off(&mut self) {
+        self.flight.conclude(false);
+        if let Some(hop) = &mut self.hop {
+            hop.broke_off();
+        }
+    }
+
+    fn poll_patience<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Broken>>> {
+        let patience = self.flight.patience(self.body.size_hint().exact().is_some());
+        let since = *self.silent.get_or_insert_with(Instant::now);
+        let alarm = match &mut self.lease {
+            Lease::H1 { connection: Some(connection), .. } => &mut connection.alarm,
+            _ => &mut self.alarm,
+        };
+        alarm.poll(cx, since + patience).map(|()| {
+            warn!(replica = %self.flight.endpoint().replica, "an answer does not go on");
+            self.broke_off();
+            Some(Err(Broken::Silent(patience)))
+        })
+    }
 }
 
 /// The connection that an answer comes from.
@@ -97,34 +161,11 @@ impl Lease {
     }
 }
 
-impl Passed {
-    /// Looks at what comes for how the answer ends.
-    fn saw(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>) {
-        let Poll::Ready(frame) = frame else { return };
-        match frame {
-            None => self.ended = true,
-            Some(Ok(frame)) => {
-                if let Some(status) = frame.trailers_ref().and_then(retry::grpc_status) {
-                    self.flight.grpc_ended(status);
-                    if let Some(hop) = &mut self.hop {
-                        hop.grpc_ended(status);
-                    }
-                }
-            }
-            Some(Err(_)) => {
-                self.flight.broke_off();
-                if let Some(hop) = &mut self.hop {
-                    hop.broke_off();
-                }
-            }
-        }
-    }
-}
-
 impl Drop for Passed {
     fn drop(&mut self) {
         // A connection with a part of an answer still on it is of no use to anybody else.
         if self.ended || self.body.is_end_stream() {
+            self.flight.conclude(true);
             self.lease.give_back();
             if let Some(hop) = &mut self.hop {
                 hop.completed();
@@ -141,18 +182,14 @@ impl fmt::Debug for Answer {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let frame = match &mut self.kind {
-            Kind::Passed(passed) => {
-                let frame = Pin::new(&mut passed.body).poll_frame(cx);
-                passed.saw(&frame);
-                frame.map_ok(|frame| clean_trailers(frame, Trust::Response))
-            }
+            Kind::Passed(passed) => passed.poll_frame(cx),
             Kind::Fault(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Kind::Empty => Poll::Ready(None),
         };
@@ -210,7 +247,11 @@ impl Answer {
 
 /// Passes a replica's answer on; its head has been cleaned.
 pub(crate) fn pass(response: Response<Incoming>, lease: Lease, flight: Flight) -> Response<Answer> {
-    response.map(|body| Answer::new(Kind::Passed(Passed { body, lease, ended: false, flight, hop: None })))
+    response.map(|body| {
+        let alarm = Alarm::default();
+        let passed = Passed { body, lease, ended: false, flight, hop: None, silent: None, alarm };
+        Answer::new(Kind::Passed(passed))
+    })
 }
 
 /// An answer without a body, for a connection that speaks something else from here on.
@@ -227,6 +268,13 @@ pub(crate) fn redirect(location: HeaderValue) -> Response<Answer> {
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
     response.headers_mut().insert(header::LOCATION, location);
     response
+}
+
+/// Tells the client that its connection ends after this answer, unless it speaks something else from here on.
+pub(crate) fn say_last(answer: &mut Response<Answer>) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// RFC 9457, with a stable code and the request it is about.

@@ -1,7 +1,6 @@
 //! One thread of the data plane: its listeners, its connections, its pools.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -27,6 +26,8 @@ use crate::table::Table;
 
 /// How long requests may still run once the end is ordered.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long a retired thread waits for the last requests on connections that are kept alive.
+const LINGER: Duration = Duration::from_secs(5);
 /// The pause after the system refused to accept, which mostly means that descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -39,6 +40,19 @@ pub(crate) enum Command {
     Swapped { done: oneshot::Sender<()> },
     /// Close all listeners, let requests end, and end.
     Drain { done: oneshot::Sender<()> },
+    /// Somebody else accepts at the same sockets: leave it to them, and end what there is.
+    Retire(Retirement),
+}
+
+/// The stages of a thread's retirement: each is told when it is reached.
+#[derive(Debug)]
+pub(crate) struct Retirement {
+    /// It accepts no more connections.
+    pub stopped: oneshot::Sender<()>,
+    /// No request can begin any more.
+    pub settled: oneshot::Sender<()>,
+    /// Nothing is left.
+    pub empty: oneshot::Sender<()>,
 }
 
 /// A thread's state. Never leaves its thread.
@@ -137,13 +151,15 @@ pub(crate) fn spawn(index: usize, shared: Arc<Shared>) -> io::Result<mpsc::Unbou
 }
 
 struct Listening {
-    stop: oneshot::Sender<()>,
+    address: SocketAddr,
+    /// Whether connections that wait are to be served.
+    stop: oneshot::Sender<bool>,
     task: JoinHandle<()>,
     gate: Gate,
 }
 
 async fn obey(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Command>) {
-    let mut listening: HashMap<SocketAddr, Listening> = HashMap::new();
+    let mut listening: Vec<Listening> = Vec::new();
     let mut gates: Vec<Gate> = Vec::new();
     spawn_local(sweep(Rc::clone(&worker)));
     while let Some(order) = orders.recv().await {
@@ -152,14 +168,14 @@ async fn obey(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Command>) 
                 Ok(socket) => {
                     let opened = start(Rc::clone(&worker), address, socket);
                     gates.push(opened.gate.clone());
-                    listening.insert(address, opened);
+                    listening.push(opened);
                 }
                 Err(error) => warn!(%address, %error, "cannot watch a listener"),
             },
             Command::Swapped { done } => {
                 let view = worker.view();
-                for (_, gone) in listening.extract_if(|address, _| !view.entries.contains_key(address)) {
-                    stop(gone).await;
+                for gone in listening.extract_if(.., |l| !view.entries.contains_key(&l.address)) {
+                    stop(gone, true).await.close();
                 }
                 gates.retain(|gate| !gate.is_closed() || !gate.is_empty());
                 worker.pools.retain(&view);
@@ -167,38 +183,61 @@ async fn obey(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Command>) 
                 let _ = done.send(());
             }
             Command::Drain { done } => {
-                for (_, gone) in listening.drain() {
-                    stop(gone).await;
+                for gone in listening.drain(..) {
+                    stop(gone, true).await;
                 }
-                let empty = async {
-                    for gate in &gates {
-                        gate.empty().await;
-                    }
-                };
-                if tokio::time::timeout(DRAIN, empty).await.is_err() {
+                gates.iter().for_each(Gate::close);
+                if tokio::time::timeout(DRAIN, all_empty(&gates)).await.is_err() {
                     warn!("requests were still in flight at the end of the drain");
                 }
                 worker.lines.end();
                 let _ = done.send(());
                 return;
             }
+            Command::Retire(stages) => {
+                for gone in listening.drain(..) {
+                    stop(gone, false).await;
+                }
+                // Whoever waits for the stages may have left.
+                let _ = stages.stopped.send(());
+                spawn_local(retire(gates.clone(), stages.settled, stages.empty));
+            }
         }
     }
     worker.lines.end();
+}
+
+/// Lets every connection end at its own time: after the next answer, or when it has been quiet for long.
+async fn retire(gates: Vec<Gate>, settled: oneshot::Sender<()>, empty: oneshot::Sender<()>) {
+    gates.iter().for_each(Gate::retire);
+    if tokio::time::timeout(LINGER, all_empty(&gates)).await.is_err() {
+        gates.iter().for_each(Gate::close);
+        let _ = tokio::time::timeout(connection::LAST_CALL, all_empty(&gates)).await;
+    }
+    let _ = settled.send(());
+    all_empty(&gates).await;
+    let _ = empty.send(());
+}
+
+async fn all_empty(gates: &[Gate]) {
+    for gate in gates {
+        gate.empty().await;
+    }
 }
 
 fn start(worker: Rc<Worker>, address: SocketAddr, socket: TcpListener) -> Listening {
     let (stop, stopped) = oneshot::channel();
     let gate = Gate::default();
     let task = spawn_local(accept(worker, address, socket, gate.clone(), stopped));
-    Listening { stop, task, gate }
+    Listening { address, stop, task, gate }
 }
 
-async fn stop(gone: Listening) {
+/// Stops accepting; `take_waiting` says whether this is the end of the socket, or somebody else accepts there.
+async fn stop(gone: Listening, take_waiting: bool) -> Gate {
     // Gone already if the task ended.
-    let _ = gone.stop.send(());
+    let _ = gone.stop.send(take_waiting);
     let _ = gone.task.await;
-    gone.gate.close();
+    gone.gate
 }
 
 async fn accept(
@@ -206,12 +245,12 @@ async fn accept(
     address: SocketAddr,
     socket: TcpListener,
     gate: Gate,
-    mut stopped: oneshot::Receiver<()>,
+    mut stopped: oneshot::Receiver<bool>,
 ) {
     let serve = |stream: TcpStream, peer: SocketAddr| {
         spawn_local(connection::serve(Rc::clone(&worker), address, stream, peer, gate.clone()));
     };
-    loop {
+    let take_waiting = loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => serve(stream, peer),
@@ -220,11 +259,11 @@ async fn accept(
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            _ = &mut stopped => break,
+            how = &mut stopped => break how.unwrap_or(true),
         }
-    }
+    };
     // Connections that the kernel has established are served: closing the socket would reset them.
-    while let Some(Ok((stream, peer))) = socket.accept().now_or_never() {
+    while take_waiting && let Some(Ok((stream, peer))) = socket.accept().now_or_never() {
         serve(stream, peer);
     }
 }

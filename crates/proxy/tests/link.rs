@@ -16,8 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 #[tokio::test]
 async fn a_second_data_plane_shares_neither_socket_nor_address() {
     let (plane, address) = gateway_to(&[named("first").await]).await;
-    let options =
-        proxy::Options { socket: plane.socket.clone(), workers: 1, patience: proxy::Patience::default() };
+    let options = proxy::Options {
+        socket: plane.socket.clone(),
+        workers: 1,
+        patience: proxy::Patience::default(),
+        successor: false,
+    };
     let error = tokio::task::spawn_blocking(|| proxy::run(options)).await.unwrap().unwrap_err();
     assert!(error.to_string().contains("another process listens"), "{error}");
 
@@ -71,8 +75,8 @@ async fn a_new_control_plane_replaces_the_old_one_and_finds_the_table_in_force()
     let (mut plane, address) = gateway_to(&[named("up").await]).await;
     let (mut second, hello) = connect(&plane.socket).await;
     assert_eq!(hello.version, Some(1));
-    assert!(matches!(plane.client.stats().await, Err(LinkError::Io(_))), "the old connection is closed");
     assert_eq!(second.stats().await.unwrap().version, Some(1));
+    assert!(matches!(plane.client.stats().await, Err(LinkError::Io(_))), "the old connection is closed");
     drop(second);
     assert_eq!(get(address, "/").await.1, "up", "served without any control plane");
     let (mut third, _) = connect(&plane.socket).await;

@@ -16,7 +16,9 @@ const SOCKET: &str = "PROXY_TEST_SOCKET";
 #[ignore = "run as a process by another test"]
 fn plane_process() {
     let socket = std::env::var_os(SOCKET).unwrap().into();
-    proxy::run(proxy::Options { socket, workers: 2, patience: proxy::Patience::default() }).unwrap();
+    let options =
+        proxy::Options { socket, workers: 2, patience: proxy::Patience::default(), successor: false };
+    proxy::run(options).unwrap();
 }
 
 #[tokio::test]

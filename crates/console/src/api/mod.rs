@@ -25,6 +25,12 @@ pub struct AppStatus {
     /// The data plane's process, while there is one.
     #[serde(default)]
     pub proxy_pid: Option<u32>,
+    /// Data planes that a newer one has replaced and that still end what they have.
+    #[serde(default)]
+    pub retired_proxies: Vec<RetiredProxy>,
+    /// Why the data plane, though of another build of Isles than the control plane, could not be replaced.
+    #[serde(default)]
+    pub proxy_outdated: Option<String>,
     /// The URL of the gateway, when the manifest has one.
     #[serde(default)]
     pub gateway: Option<String>,
@@ -82,6 +88,15 @@ pub enum ExternalState {
     /// Something this reader does not know.
     #[serde(other)]
     Unknown,
+}
+
+/// A data plane that a newer one has replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetiredProxy {
+    /// Its process.
+    pub pid: u32,
+    /// Requests, WebSockets and TCP connections that it still has.
+    pub in_flight: u64,
 }
 
 /// How an app is.

@@ -168,6 +168,8 @@ fn shop() -> AppStatus {
         root: "/srv/shop".to_owned(),
         pid: 1,
         proxy_pid: Some(2),
+        retired_proxies: vec![],
+        proxy_outdated: None,
         gateway: Some("http://127.0.0.1:8080".to_owned()),
         gateway_problem: None,
         state: AppState::Starting,

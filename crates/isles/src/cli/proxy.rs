@@ -12,12 +12,20 @@ pub struct Args {
     /// How many threads serve requests; one for each core when absent
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// Takes the place of the data plane that runs, once the control plane says so
+    #[arg(long)]
+    successor: bool,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
     super::output::trace("info");
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let workers = args.workers.unwrap_or_else(cores);
-    ::proxy::run(::proxy::Options { socket: args.socket, workers, patience: ::proxy::Patience::default() })
-        .map_err(|e| Failure::failed(e.to_string()))
+    let options = ::proxy::Options {
+        socket: args.socket,
+        workers,
+        patience: ::proxy::Patience::default(),
+        successor: args.successor,
+    };
+    ::proxy::run(options).map_err(|e| Failure::failed(e.to_string()))
 }

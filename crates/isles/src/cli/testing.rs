@@ -17,6 +17,8 @@ pub fn app(state: AppState, services: Vec<ServiceStatus>) -> AppStatus {
         root: "/srv/shop".to_owned(),
         pid: 4711,
         proxy_pid: Some(4712),
+        retired_proxies: vec![],
+        proxy_outdated: None,
         gateway: Some("http://127.0.0.1:8080".to_owned()),
         gateway_problem: None,
         state,

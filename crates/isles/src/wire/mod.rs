@@ -84,7 +84,8 @@ pub async fn start(parsed: manifest::Parsed, build: bool) -> Result<Running, Sta
 pub async fn clean_up(root: &Path) -> Result<usize, String> {
     let paths = Paths::new(root);
     let ended = control::clean_up(&paths).await.map_err(|e| e.to_string())?;
-    for socket in [paths.control_socket(), paths.proxy_socket()] {
+    let others = proxy::link::path::others(&paths.proxy_socket());
+    for socket in [paths.control_socket(), paths.proxy_socket()].into_iter().chain(others) {
         let _ = std::fs::remove_file(socket);
     }
     Ok(ended)

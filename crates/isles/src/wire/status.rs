@@ -2,8 +2,8 @@
 
 use super::deploys;
 use console::api::{
-    AppState, AppStatus, ExitStatus, ExternalState, ExternalStatus, ReplicaStatus, ServiceState,
-    ServiceStatus,
+    AppState, AppStatus, ExitStatus, ExternalState, ExternalStatus, ReplicaStatus, RetiredProxy,
+    ServiceState, ServiceStatus,
 };
 use control::{DataPlane, Health, Mode, Outside, Preparation, Status};
 use model::{
@@ -32,6 +32,8 @@ pub fn app(status: &Status, before: Option<&AppStatus>, about: About, now: u64) 
         root: desired.root.display().to_string(),
         pid: std::process::id(),
         proxy_pid: status.data_plane.process.map(|p| p.pid),
+        retired_proxies: retired(&status.data_plane),
+        proxy_outdated: status.data_plane.not_replaced.clone(),
         gateway: desired.gateway.as_ref().map(gateway_url),
         gateway_problem: desired
             .gateway
@@ -86,6 +88,11 @@ fn gateway_url(gateway: &Gateway) -> String {
             }
         }
     }
+}
+
+fn retired(data_plane: &DataPlane) -> Vec<RetiredProxy> {
+    let retired = data_plane.retired.iter();
+    retired.map(|(process, in_flight)| RetiredProxy { pid: process.pid, in_flight: *in_flight }).collect()
 }
 
 fn app_state(status: &Status) -> AppState {

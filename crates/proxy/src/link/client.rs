@@ -9,7 +9,8 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Applied, Hello, LinkError, PROTOCOL, Reply, Signals, Spans, Stats, frame, path};
+use super::stable::Ask;
+use super::{Applied, Hello, LinkError, Load, PROTOCOL, Reply, Signals, Spans, Stats, frame, path};
 
 /// How long an answer may take. It takes milliseconds; a data plane that is stopped or stuck gives none at all.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -22,6 +23,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub struct Client {
     stream: UnixStream,
     in_step: bool,
+    /// Which protocol the data plane speaks.
+    protocol: u32,
 }
 
 /// As [`super::Request`], but borrows the table.
@@ -32,25 +35,22 @@ enum Request<'a> {
     Stats,
     Signals,
     Spans,
-    Shutdown,
+    Lead,
 }
 
 impl Client {
-    /// Connects and waits for the greeting.
+    /// Connects and waits for the greeting. A data plane of another protocol can be asked what is stable only:
+    /// [`Self::hand_over`], [`Self::load`] and [`Self::shutdown`].
     ///
     /// # Errors
-    /// What the system reports; `InvalidData` if the other side speaks another protocol.
+    /// What the system reports; `InvalidData` if the other side does not greet.
     pub async fn connect(socket: &Path) -> io::Result<(Self, Hello)> {
         let mut stream = path::connect(socket).await?;
         let greeting = timeout(ANSWER, frame::read(&mut stream)).await;
         match greeting.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            Some(Reply::Hello(hello)) if hello.protocol == PROTOCOL => {
-                Ok((Self { stream, in_step: true }, hello))
+            Some(Reply::Hello(hello)) => {
+                Ok((Self { stream, in_step: true, protocol: hello.protocol }, hello))
             }
-            Some(Reply::Hello(hello)) => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("the data plane speaks protocol {}, this program {PROTOCOL}", hello.protocol),
-            )),
             Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the data plane did not greet")),
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
@@ -62,7 +62,7 @@ impl Client {
     /// # Errors
     /// See [`LinkError`]. Listeners that do not come up are no error but part of the answer.
     pub async fn apply(&mut self, table: &RouteTable) -> Result<Applied, LinkError> {
-        match self.ask(&Request::Apply { table }).await? {
+        match self.ask_own(&Request::Apply { table }).await? {
             Reply::Applied(applied) => Ok(applied),
             other => Err(unexpected(other)),
         }
@@ -73,7 +73,7 @@ impl Client {
     /// # Errors
     /// See [`LinkError`].
     pub async fn stats(&mut self) -> Result<Stats, LinkError> {
-        match self.ask(&Request::Stats).await? {
+        match self.ask_own(&Request::Stats).await? {
             Reply::Stats(stats) => Ok(stats),
             other => Err(unexpected(other)),
         }
@@ -106,13 +106,57 @@ impl Client {
     /// # Errors
     /// See [`LinkError`].
     pub async fn shutdown(&mut self) -> Result<(), LinkError> {
-        match self.ask(&Request::Shutdown).await? {
+        match self.ask(&Ask::Shutdown).await? {
             Reply::ShuttingDown => Ok(()),
             other => Err(unexpected(other)),
         }
     }
 
-    async fn ask(&mut self, request: &Request<'_>) -> Result<Reply, LinkError> {
+    /// Asks it to pass its listening sockets to the successor that listens at `to`. It serves on, until the successor
+    /// leads.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn hand_over(&mut self, to: &Path) -> Result<(), LinkError> {
+        match self.ask(&Ask::HandOver { to: to.to_owned() }).await? {
+            Reply::HandedOver => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Tells a successor, which has got sockets and a table, to take its predecessor's place. It will, also if this
+    /// control plane ends before the answer.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn lead(&mut self) -> Result<(), LinkError> {
+        match self.ask_own(&Request::Lead).await? {
+            Reply::Leading => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// What it has in flight.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn load(&mut self) -> Result<Load, LinkError> {
+        match self.ask(&Ask::Load).await? {
+            Reply::Load(load) => Ok(load),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Asks what only a data plane of the same protocol understands.
+    async fn ask_own(&mut self, request: &Request<'_>) -> Result<Reply, LinkError> {
+        if self.protocol != PROTOCOL {
+            let theirs = self.protocol;
+            return Err(LinkError::Protocol(format!("it speaks protocol {theirs}, this program {PROTOCOL}")));
+        }
+        self.ask(request).await
+    }
+
+    async fn ask(&mut self, request: &impl Serialize) -> Result<Reply, LinkError> {
         if !std::mem::replace(&mut self.in_step, false) {
             return Err(LinkError::OutOfStep);
         }

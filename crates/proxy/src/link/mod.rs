@@ -1,38 +1,60 @@
 //! What the control plane and the data plane say to each other, over a Unix socket.
 //!
 //! The data plane greets with [`Hello`]; then every request of the control plane gets exactly one reply. One control
-//! plane is connected at a time: a new connection replaces the one before.
+//! plane is heard at a time: the first request on a newer connection replaces the one before.
+//!
+//! A data plane is replaced by a newer one without a pause ([`handover`] shows how); what planes of different versions
+//! have to understand for that is in [`stable`] and never changes.
 
 mod client;
 pub(crate) mod frame;
+pub(crate) mod handover;
+mod pass;
 pub mod path;
 pub(crate) mod server;
 mod signals;
+mod stable;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use model::{ReleaseId, ReplicaId, RouteTable, ServiceName};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub use signals::{EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
+pub use stable::{Hello, Load};
 
-/// The version of this protocol. Planes of different versions do not talk.
-pub const PROTOCOL: u32 = 2;
+/// The version of this protocol. Planes of different versions speak of hand-overs only.
+pub const PROTOCOL: u32 = 3;
 
-/// What a data plane says first on every connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    /// Its process id.
-    pub pid: u32,
-    /// Which protocol it speaks, see [`PROTOCOL`].
-    pub protocol: u32,
-    /// The version of the route table in force, if it has got one.
-    pub version: Option<u64>,
-    /// The version of the program.
-    pub build: String,
+/// Tells one build of the program from another: its version, and which file it is (device, inode, size, time of change).
+///
+/// Of the file that this process runs, also where another one has taken its place by now.
+pub fn build() -> String {
+    use std::os::unix::fs::MetadataExt;
+    let version = env!("CARGO_PKG_VERSION");
+    let own = if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() };
+    match own.and_then(std::fs::metadata) {
+        Ok(file) => {
+            let changed = (file.mtime(), file.mtime_nsec());
+            format!(
+                "{version} {:x}-{:x}-{:x}-{:x}.{:x}",
+                file.dev(),
+                file.ino(),
+                file.size(),
+                changed.0,
+                changed.1
+            )
+        }
+        // Then only the version tells them apart.
+        Err(_) => version.to_owned(),
+    }
 }
+
+/// [`ListenFailure::reason`] where somebody else listens.
+pub const IN_USE: &str = "address in use";
 
 /// The answer to a route table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +177,7 @@ pub enum LinkError {
     OutOfStep,
 }
 
+/// What is asked of a data plane. The stable ones are those of [`stable`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub(crate) enum Request {
@@ -163,6 +186,10 @@ pub(crate) enum Request {
     Signals,
     Spans,
     Shutdown,
+    HandOver { to: PathBuf },
+    Load,
+    Take { listeners: Vec<SocketAddr> },
+    Lead,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -174,5 +201,9 @@ pub(crate) enum Reply {
     Signals(Signals),
     Spans(Spans),
     ShuttingDown,
+    HandedOver,
+    Load(Load),
+    Taken,
+    Leading,
     Refused { reason: String },
 }

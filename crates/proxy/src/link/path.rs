@@ -6,7 +6,8 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,10 @@ const LONGEST: usize = 107;
 pub struct Bound {
     listener: UnixListener,
     path: PathBuf,
-    _lock: File,
+    /// None where the path is this process's alone.
+    lock: Option<File>,
+    /// Somebody else has the path now.
+    left: bool,
 }
 
 impl Deref for Bound {
@@ -34,8 +38,27 @@ impl Deref for Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        // Where it is gone already, all is well.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.left {
+            // Where it is gone already, all is well.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Bound {
+    /// The socket and its lock as they came from another process: the lock goes with the file, not with who opened it.
+    pub(crate) fn inherited(path: PathBuf, listener: UnixListener, lock: File) -> Self {
+        Self { listener, path, lock: Some(lock), left: false }
+    }
+
+    /// What another process needs to be in this one's place: the socket, and the lock.
+    pub(crate) fn files(&self) -> Option<[BorrowedFd<'_>; 2]> {
+        Some([self.listener.as_fd(), self.lock.as_ref()?.as_fd()])
+    }
+
+    /// Gives the path up to whom the files were passed.
+    pub(crate) fn leave(mut self) {
+        self.left = true;
     }
 }
 
@@ -47,6 +70,34 @@ impl Drop for Bound {
 /// `AddrInUse` if a living process has the path; else what the system reports.
 pub fn bind(path: &Path) -> io::Result<Bound> {
     let lock = lock(path)?;
+    Ok(Bound { listener: listen(path)?, path: path.to_owned(), lock: Some(lock), left: false })
+}
+
+/// Listens at [`own`]`(path, this process)`. No lock: nobody else has this process's id.
+pub(crate) fn bind_own(path: &Path) -> io::Result<Bound> {
+    let path = own(path, std::process::id());
+    Ok(Bound { listener: listen(&path)?, path, lock: None, left: false })
+}
+
+/// Where the data plane `pid` is asked while another one has `path`: before it leads, and once it is retired.
+pub fn own(path: &Path, pid: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{pid}"));
+    name.into()
+}
+
+/// Every socket beside `path` that [`own`] gives, those of dead processes included.
+pub fn others(path: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return vec![] };
+    let is_own = |entry: &Path| {
+        let number = entry.file_name().and_then(|n| n.as_bytes().strip_prefix(name.as_bytes()));
+        number.and_then(|n| n.strip_prefix(b".")).is_some_and(|n| n.iter().all(u8::is_ascii_digit))
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| is_own(path)).collect()
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -59,7 +110,7 @@ pub fn bind(path: &Path) -> io::Result<Bound> {
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     socket.listen(16)?;
     socket.set_nonblocking(true)?;
-    Ok(Bound { listener: socket.into(), path: path.to_owned(), _lock: lock })
+    Ok(socket.into())
 }
 
 /// Connects to the socket at `path`.
@@ -139,5 +190,26 @@ mod tests {
         assert!(path.exists());
         let _bound = bind(&path).unwrap();
         connect(&path).await.unwrap();
+    }
+
+    #[test]
+    fn the_sockets_of_others_are_found_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("proxy.sock");
+        let main = bind(&path).unwrap();
+        assert_eq!(others(&path), Vec::<PathBuf>::new());
+        let mine = bind_own(&path).unwrap();
+        assert_eq!(others(&path), [own(&path, std::process::id())]);
+        drop(mine);
+        assert_eq!(others(&path), Vec::<PathBuf>::new());
+        let (listener, lock) =
+            (main.listener.try_clone().unwrap(), main.lock.as_ref().unwrap().try_clone().unwrap());
+        let successor = Bound::inherited(path.clone(), listener, lock);
+        main.leave();
+        assert!(path.exists());
+        assert_eq!(bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse, "the lock has gone over");
+        drop(successor);
+        assert!(!path.exists());
+        bind(&path).unwrap();
     }
 }

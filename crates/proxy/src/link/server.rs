@@ -1,57 +1,90 @@
 //! The data plane's end of the link.
 
-use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{Hello, PROTOCOL, Reply, Request, frame, path};
-use crate::plane::Plane;
+use super::handover::{End, Role, Seat};
+use super::{Hello, PROTOCOL, Reply, Request, build, frame};
 
-/// Serves control planes, the newest one only, for ever. `shutdown` gets a message when one asks for the end.
+/// Serves control planes, the newest one only, and other data planes, for ever.
 ///
 /// Runs inside a `LocalSet`.
-pub(crate) async fn serve(
-    bound: path::Bound,
-    plane: Rc<RefCell<Plane>>,
-    shutdown: mpsc::Sender<()>,
-) -> io::Result<()> {
-    let listener = UnixListener::from_std(bound.try_clone()?)?;
-    let mut newest: Option<tokio::task::JoinHandle<()>> = None;
+pub(crate) async fn serve(seat: Rc<Seat>) -> io::Result<()> {
+    let newest = Rc::new(watch::Sender::new(0));
+    let mut number = 0;
     loop {
-        let (stream, _) = listener.accept().await?;
-        if let Some(before) = newest.take() {
-            before.abort();
+        let link = seat.link()?;
+        loop {
+            let stream = tokio::select! {
+                accepted = link.accept() => accepted?.0,
+                () = seat.moved() => break,
+            };
+            number += 1;
+            tokio::task::spawn_local(attend(
+                Rc::clone(&seat),
+                stream,
+                Turn { newest: Rc::clone(&newest), number },
+            ));
         }
-        let (plane, shutdown) = (Rc::clone(&plane), shutdown.clone());
-        newest = Some(tokio::task::spawn_local(async move {
-            match converse(stream, &plane, &shutdown).await {
-                Ok(()) => info!("the control plane left; the last route table stays in force"),
-                Err(error) => {
-                    warn!(%error, "the link to the control plane broke; the last route table stays in force")
-                }
-            }
-        }));
     }
 }
 
-async fn converse(
-    mut stream: UnixStream,
-    plane: &RefCell<Plane>,
-    shutdown: &mpsc::Sender<()>,
-) -> io::Result<()> {
+/// Which conversation it is whose turn it is.
+struct Turn {
+    newest: Rc<watch::Sender<u64>>,
+    number: u64,
+}
+
+impl Turn {
+    /// Takes the turn; false if a newer conversation has it.
+    fn take(&self) -> bool {
+        self.newest
+            .send_if_modified(|newest| std::mem::replace(newest, self.number.max(*newest)) < self.number);
+        *self.newest.borrow() == self.number
+    }
+
+    async fn over(&self) {
+        // The sender is in `self`.
+        let _ = self.newest.subscribe().wait_for(|newest| *newest > self.number).await;
+    }
+}
+
+async fn attend(seat: Rc<Seat>, stream: UnixStream, turn: Turn) {
+    let ended = converse(stream, &seat, &turn).await;
+    let mine = *turn.newest.borrow() == turn.number;
+    match ended {
+        Ok(()) if mine => info!("the control plane left; the last route table stays in force"),
+        Ok(()) => {}
+        Err(error) => warn!(%error, "the link broke; the last route table stays in force"),
+    }
+    if mine && seat.role() == Role::Successor {
+        warn!("the control plane left before this data plane led: it ends, its predecessor serves on");
+        // Full only if the end is under way already.
+        let _ = seat.end.try_send(End::Drain);
+    }
+}
+
+async fn converse(mut stream: UnixStream, seat: &Rc<Seat>, turn: &Turn) -> io::Result<()> {
     let hello = Hello {
         pid: std::process::id(),
         protocol: PROTOCOL,
-        version: plane.borrow().version(),
-        build: env!("CARGO_PKG_VERSION").to_owned(),
+        version: seat.plane.borrow().version(),
+        build: build(),
+        retired: seat.role() == Role::Retired,
     };
     frame::write(&mut stream, &Reply::Hello(hello)).await?;
     loop {
-        let request = match frame::read(&mut stream).await {
+        let request = tokio::select! {
+            biased;
+            () = turn.over() => return Ok(()),
+            request = frame::read(&mut stream) => request,
+        };
+        let request = match request {
+            Ok(Some(Request::Take { listeners })) => return seat.take(stream, listeners).await,
             Ok(Some(request)) => request,
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -61,21 +94,39 @@ async fn converse(
             }
             Err(error) => return Err(error),
         };
-        let reply = match request {
-            Request::Apply { table } => {
-                let (applied, closed) = plane.borrow_mut().apply(&table);
-                closed.await;
-                Reply::Applied(applied)
-            }
-            Request::Stats => Reply::Stats(plane.borrow_mut().stats()),
-            Request::Signals => Reply::Signals(plane.borrow_mut().signals()),
-            Request::Spans => Reply::Spans(plane.borrow().take_spans()),
-            Request::Shutdown => Reply::ShuttingDown,
-        };
+        if !turn.take() {
+            return Ok(());
+        }
+        let reply = answer(seat, request).await;
         frame::write(&mut stream, &reply).await?;
         if matches!(reply, Reply::ShuttingDown) {
             // Full only if the end is under way already.
-            let _ = shutdown.try_send(());
+            let _ = seat.end.try_send(End::Drain);
         }
     }
+}
+
+async fn answer(seat: &Rc<Seat>, request: Request) -> Reply {
+    match request {
+        Request::Apply { .. } | Request::Stats | Request::Signals if seat.role() == Role::Retired => {
+            Reply::Refused { reason: "a successor has taken its place".to_owned() }
+        }
+        Request::Apply { table } => {
+            let (applied, closed) = seat.plane.borrow_mut().apply(&table);
+            closed.await;
+            Reply::Applied(applied)
+        }
+        Request::Stats => Reply::Stats(seat.plane.borrow_mut().stats()),
+        Request::Signals => Reply::Signals(seat.plane.borrow_mut().signals()),
+        Request::Spans => Reply::Spans(seat.plane.borrow().take_spans()),
+        Request::Load => Reply::Load(seat.plane.borrow().load()),
+        Request::Shutdown => Reply::ShuttingDown,
+        Request::HandOver { to } => refusal(seat.hand_over(&to).await, Reply::HandedOver),
+        Request::Lead => refusal(seat.lead().await, Reply::Leading),
+        Request::Take { .. } => Reply::Refused { reason: "nothing to take here".to_owned() },
+    }
+}
+
+fn refusal(done: Result<(), String>, reply: Reply) -> Reply {
+    done.map_or_else(|reason| Reply::Refused { reason }, |()| reply)
 }

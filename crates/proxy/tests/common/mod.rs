@@ -29,8 +29,10 @@ use tokio::task::JoinSet;
 
 pub mod frames;
 pub mod rig;
+pub mod sick;
 pub mod strict;
 pub mod tls;
+pub mod traffic;
 
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -50,7 +52,7 @@ impl Plane {
     pub async fn patient(patience: proxy::Patience) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("proxy.sock");
-        let options = proxy::Options { socket: socket.clone(), workers: 2, patience };
+        let options = proxy::Options { socket: socket.clone(), workers: 2, patience, successor: false };
         let thread = Some(std::thread::spawn(move || proxy::run(options)));
         let (client, hello) = connect(&socket).await;
         assert_eq!((hello.version, hello.pid), (None, std::process::id()));

@@ -89,8 +89,12 @@ fn rig() -> &'static Rig {
         let ip = Ipv4Addr::from([127, id[2].max(1), id[3], 1]);
         let gateway = TcpListener::bind((ip, 0)).and_then(|free| free.local_addr()).expect("a free port");
         let socket = std::env::temp_dir().join(format!("isles-rig-{}.sock", std::process::id()));
-        let options =
-            proxy::Options { socket: socket.clone(), workers: 1, patience: proxy::Patience::default() };
+        let options = proxy::Options {
+            socket: socket.clone(),
+            workers: 1,
+            patience: proxy::Patience::default(),
+            successor: false,
+        };
         std::thread::spawn(move || proxy::run(options));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {

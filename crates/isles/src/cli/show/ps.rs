@@ -1,7 +1,8 @@
 //! `isles ps`: one row a replica, and below it what is wrong with it.
 
 use console::api::{
-    AppState, AppStatus, ExternalState, ExternalStatus, ReplicaStatus, ServiceState, ServiceStatus, Traffic,
+    AppState, AppStatus, ExternalState, ExternalStatus, ReplicaStatus, RetiredProxy, ServiceState,
+    ServiceStatus, Traffic,
 };
 
 use super::failure;
@@ -50,6 +51,10 @@ pub fn render(
     if let Some(problem) = &status.gateway_problem {
         lines.push(format!("{} {problem}", style::busy(symbols.warning)));
     }
+    lines.extend(status.retired_proxies.iter().map(retired));
+    if let Some(why) = &status.proxy_outdated {
+        lines.push(format!("{} {}", style::busy(symbols.warning), text::plain(why)));
+    }
     lines.push(String::new());
     let rows: Vec<Row> =
         status.services.iter().flat_map(|service| rows(status, service, traffic, now, symbols)).collect();
@@ -73,6 +78,12 @@ fn heading(status: &AppStatus, now: u64) -> String {
     };
     let up = text::took(now.saturating_sub(status.started_at));
     format!("{} {state} {}", style::strong(&status.app), style::dim(&format!("up {up}, pid {}", status.pid)))
+}
+
+fn retired(proxy: &RetiredProxy) -> String {
+    let plural = if proxy.in_flight == 1 { "" } else { "s" };
+    let what = format!("pid {}, replaced, ends {} request{plural} in flight", proxy.pid, proxy.in_flight);
+    format!("{} {}", style::dim("data plane"), style::busy(&what))
 }
 
 fn rows(
@@ -276,6 +287,15 @@ mod tests {
            ! `api.mail.example` cannot be resolved
         stripe    ready       https://api.stripe.example/v1  192.0.2.1:443 and 1 more
         ");
+    }
+
+    #[test]
+    fn a_data_plane_that_drains_or_cannot_be_replaced_is_shown() {
+        let mut status = app(AppState::Ready, vec![service("orders", ServiceState::Ready)]);
+        status.retired_proxies = vec![RetiredProxy { pid: 4000, in_flight: 1 }];
+        status.proxy_outdated =
+            Some("the data plane 4712 is of another build, and could not be replaced".to_owned());
+        insta::assert_snapshot!(plain(&render(&status, None, 131_000, 72, UNICODE)));
     }
 
     #[test]

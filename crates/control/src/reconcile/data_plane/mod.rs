@@ -1,18 +1,22 @@
-//! Declared edges and observed replicas -> the routing table -> the data plane, which is started when there is none.
+//! Declared edges and observed replicas -> the routing table -> the data plane, which is started when there is none, and
+//! replaced when the one that runs is of another build.
 
-use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+mod retired;
+mod start;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::{ListenerKind, ObservedState, Phase, ProcessId, RouteTable, ServiceName, StopPolicy, StopSignal};
-use proxy::link::{Applied, Client, Hello, LinkError, ListenerStats, OutsideStats, Stats};
+use proxy::link::{self, Applied, Client, Hello, LinkError, ListenerStats, OutsideStats, Stats};
 use supervisor::process;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use self::retired::Retired;
+use self::start::{Part, start};
 use crate::driver::{Outcome, Reconciler};
 use crate::routes;
 use crate::store::EdgeKey;
@@ -24,10 +28,12 @@ const STATS: Duration = Duration::from_secs(1);
 const STATS_DRAINING: Duration = Duration::from_millis(20);
 /// How often while releases are compared: each step of a rollout has to see requests of its own.
 const STATS_COMPARING: Duration = Duration::from_millis(200);
-/// How long a new data plane may take to open its socket.
-const START_LIMIT: Duration = Duration::from_secs(5);
 /// The pause after a data plane that could not be started.
 const RETRY: Duration = Duration::from_millis(500);
+/// The pause after a hand-over that failed.
+const RETRY_HAND_OVER: Duration = Duration::from_secs(30);
+/// The first protocol with hand-overs.
+const HANDS_OVER: u32 = 2;
 
 /// Keeps a data plane running and told.
 pub struct DataPlaneLoop {
@@ -36,11 +42,15 @@ pub struct DataPlaneLoop {
     link: Option<Link>,
     /// When traffic is to be looked at next.
     survey_due: Option<Instant>,
+    /// Why the running data plane, which is of another build, could not be replaced, and when that is tried again.
+    not_replaced: Option<(String, Instant)>,
 }
 
 struct Link {
     client: Client,
     process: ProcessId,
+    /// It runs another build of the program than this one, and was adopted.
+    outdated: bool,
     /// The table in force, without its version; `None` until the first was sent on this link.
     sent: Option<RouteTable>,
     version: u64,
@@ -50,11 +60,12 @@ struct Link {
 impl DataPlaneLoop {
     /// With nothing connected yet. `wake` is the loop's own, for the moment when the process ends.
     pub fn new(world: Arc<World>, wake: Arc<Notify>) -> Self {
-        Self { world, wake, link: None, survey_due: None }
+        Self { world, wake, link: None, survey_due: None, not_replaced: None }
     }
 
     /// Asks the data plane to drain and end, and waits until it has.
     pub async fn shut_down(mut self) {
+        retired::end_all(&self.world.paths.proxy_socket()).await;
         let Some(mut link) = self.link.take() else { return };
         if link.client.shutdown().await.is_ok() {
             process::gone(&link.process).await;
@@ -69,52 +80,71 @@ impl DataPlaneLoop {
         }
         self.link = None;
         let socket = self.world.paths.proxy_socket();
-        let (client, hello) = match Client::connect(&socket).await {
-            Ok(adopted) => adopted,
-            Err(_) => self.start().await?,
+        let (client, hello, outdated) = match Client::connect(&socket).await {
+            Ok((_, hello)) if hello.retired => return Err(io::Error::other("it is just being replaced")),
+            Ok((client, hello)) if hello.protocol < HANDS_OVER => {
+                let (client, hello) = self.restart(client, &hello).await?;
+                (client, hello, false)
+            }
+            Ok((client, hello)) => {
+                let outdated = hello.build != link::build();
+                (client, hello, outdated)
+            }
+            Err(_) => {
+                let (client, hello) = start(&self.world, Part::First).await?;
+                (client, hello, false)
+            }
         };
+        self.connected(client, &hello, outdated)?;
+        Ok(true)
+    }
+
+    fn connected(&mut self, client: Client, hello: &Hello, outdated: bool) -> io::Result<()> {
         let process =
             process::identify(hello.pid).ok_or_else(|| io::Error::other("the data plane ended at once"))?;
         self.watch(process);
         let version = hello.version.unwrap_or(0);
-        self.link = Some(Link { client, process, sent: None, version, failed: BTreeMap::new() });
-        Ok(true)
+        self.link = Some(Link { client, process, outdated, sent: None, version, failed: BTreeMap::new() });
+        Ok(())
     }
 
-    async fn start(&self) -> io::Result<(Client, Hello)> {
-        let paths = &self.world.paths;
-        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(paths.proxy_log())?;
-        let socket = paths.proxy_socket();
-        let mut command = tokio::process::Command::new(&self.world.program);
-        process::without_secrets(&mut command);
-        let mut child = command
-            .arg("proxy")
-            .arg("--socket")
-            .arg(&socket)
-            .env("ISLES_DATA", paths.proxy_mark())
-            // A group of its own: a Ctrl-C in the terminal is for the control plane, which decides what ends when.
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let deadline = tokio::time::Instant::now() + START_LIMIT;
-        loop {
-            let error = match Client::connect(&socket).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => error,
-            };
-            if let Some(status) = child.try_wait()? {
-                let log = paths.proxy_log();
-                return Err(io::Error::other(format!(
-                    "the data plane ended with {status}; see {}",
-                    log.display()
-                )));
+    /// Ends a data plane that is too old to hand over, and starts another one.
+    async fn restart(&self, mut client: Client, hello: &Hello) -> io::Result<(Client, Hello)> {
+        tracing::warn!("the data plane that runs cannot hand over: it is ended, and another one started");
+        client.shutdown().await.map_err(io::Error::other)?;
+        if let Some(process) = process::identify(hello.pid) {
+            process::gone(&process).await;
+        }
+        start(&self.world, Part::First).await
+    }
+
+    /// Puts a data plane of this program's build in the place of one of another build.
+    async fn replace(&mut self, table: &RouteTable) -> Option<String> {
+        let due = self.not_replaced.as_ref().is_none_or(|(_, again)| *again <= Instant::now());
+        let link = self.link.as_mut().filter(|link| link.outdated && due)?;
+        let before = link.process.pid;
+        let table = RouteTable { version: now().max(link.version + 1), ..table.clone() };
+        let done = match start::replace(&self.world, &mut link.client, &table).await {
+            Ok((client, hello, applied)) => self
+                .connected(client, &hello, false)
+                .map(|()| (hello.pid, applied))
+                .map_err(|e| e.to_string()),
+            Err(reason) => Err(reason),
+        };
+        match done {
+            Ok((pid, applied)) => {
+                self.not_replaced = None;
+                self.applied(table, applied);
+                Some(format!("the data plane {pid} has taken the place of {before}, which ends what it has"))
             }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(error);
+            Err(reason) => {
+                let news = format!(
+                    "the data plane {before} is of another build, and could not be replaced: {reason}"
+                );
+                self.not_replaced = Some((news.clone(), Instant::now() + RETRY_HAND_OVER));
+                tracing::error!("{news}");
+                None
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -180,22 +210,32 @@ impl DataPlaneLoop {
         }
         // Versions follow the clock, so they grow across restarts of the control plane too.
         let version = now().max(link.version + 1);
-        let Applied { version, failed } = link.client.apply(&RouteTable { version, ..table.clone() }).await?;
+        let table = RouteTable { version, ..table };
+        let applied = link.client.apply(&table).await?;
+        Ok(self.applied(table, applied))
+    }
+
+    /// Remembers what is in force now, and tells it if that is news.
+    fn applied(&mut self, mut table: RouteTable, Applied { version, failed }: Applied) -> Option<String> {
+        let link = self.link.as_mut()?;
         let endpoints = table.upstreams.values().map(|u| u.endpoints.len()).sum::<usize>();
         let listeners = table.listeners.len();
+        table.version = 0;
         link.version = version;
         link.sent = Some(table);
         let before =
             std::mem::replace(&mut link.failed, failed.into_iter().map(|f| (f.address, f.reason)).collect());
         let news = format!("routes {version}: {listeners} listeners, {endpoints} endpoints");
-        Ok(Some(news).filter(|_| before.is_empty() || before != link.failed))
+        Some(news).filter(|_| before.is_empty() || before != link.failed)
     }
 
     /// Tells everybody how the data plane is; returns what has to be looked after, where that is news.
     async fn publish(&mut self, observed: &ObservedState) -> Result<Vec<String>, LinkError> {
         let Some(link) = self.link.as_mut() else { return Ok(Vec::new()) };
         let stats = link.client.stats().await?;
-        let found = data_plane(link, &stats, observed);
+        let retired = retired::all(&self.world.paths.proxy_socket()).await;
+        let mut found = data_plane(link, &stats, &retired, observed);
+        found.not_replaced = self.not_replaced.as_ref().map(|(why, _)| why.clone());
         let before = self.world.data_plane.get().problems;
         let news = found.problems.iter().filter(|(address, problem)| before.get(address) != Some(problem));
         let news = news.map(|(address, problem)| format!("{address}: {problem}")).collect();
@@ -245,7 +285,9 @@ impl DataPlaneLoop {
         }
         let observed = self.world.observed();
         steps.extend(self.retire_edges(&observed));
-        let told = self.tell(self.table(&observed)).await;
+        let table = self.table(&observed);
+        steps.extend(self.replace(&table).await);
+        let told = self.tell(table).await;
         steps.extend(self.answered(told).await?);
         let published = self.publish(&observed).await;
         steps.extend(self.answered(published).await?);
@@ -253,11 +295,16 @@ impl DataPlaneLoop {
     }
 }
 
-fn data_plane(link: &Link, stats: &Stats, observed: &ObservedState) -> DataPlane {
-    let draining = observed.replicas.iter().filter(|(_, r)| r.phase == Phase::Draining);
+fn data_plane(link: &Link, stats: &Stats, retired: &[Retired], observed: &ObservedState) -> DataPlane {
+    // What has been replaced knows the last table that it was told. Until nothing can begin there any more, no
+    // replica that leaves is sure to be left alone.
+    let settled = retired.iter().all(|r| r.load.settled);
+    let draining = observed.replicas.iter().filter(|(_, r)| settled && r.phase == Phase::Draining);
+    let own = stats.endpoints.iter().filter(|e| e.in_flight > 0).map(|e| (&e.replica, e.in_flight));
+    let theirs = retired.iter().flat_map(|r| &r.load.in_flight).map(|(id, n)| (id, *n));
     let mut in_flight = BTreeMap::new();
-    for endpoint in stats.endpoints.iter().filter(|e| e.in_flight > 0) {
-        *in_flight.entry(endpoint.replica.clone()).or_default() += endpoint.in_flight;
+    for (replica, count) in own.chain(theirs) {
+        *in_flight.entry(replica.clone()).or_default() += count;
     }
     let problems = stats.listeners.iter().filter_map(|l| Some((l.address, l.problem.clone()?))).collect();
     DataPlane {
@@ -268,13 +315,15 @@ fn data_plane(link: &Link, stats: &Stats, observed: &ObservedState) -> DataPlane
             .iter()
             .flat_map(|t| &t.listeners)
             .any(|l| matches!(l.kind, ListenerKind::Gateway { .. })),
-        let_go: draining.map(|(id, _)| id.clone()).collect(),
+        let_go: draining.map(|(id, _)| id.clone()).collect::<BTreeSet<_>>(),
         shares: link
             .sent
             .iter()
             .flat_map(|t| t.upstreams.iter().map(|(service, u)| (service.clone(), u.shares.clone())))
             .collect(),
         in_flight,
+        retired: retired.iter().map(|r| (r.process, r.load.in_flight.values().sum())).collect(),
+        not_replaced: None,
         failed: link.failed.clone(),
         outside: stats.outside.iter().map(outside).collect(),
         open_circuits: stats.listeners.iter().filter(|l| l.circuit_open).filter_map(edge_of).collect(),
