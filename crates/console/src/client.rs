@@ -122,6 +122,21 @@ impl Client {
         self.post("/v1/down", None::<&()>).await
     }
 
+    /// Reads from the API of sagas, which is beside this one. `rest` is what follows in the URL: a path, a query, or both.
+    pub async fn sagas<T: DeserializeOwned>(&self, rest: &str) -> Result<T, ClientError> {
+        self.get(&format!("/v1/sagas{rest}")).await
+    }
+
+    /// Gives an order to a saga: `cancel` or `retry`.
+    pub async fn saga_order(&self, id: &str, order: &str) -> Result<serde_json::Value, ClientError> {
+        self.post(&format!("/v1/sagas/-/{}/{order}", escape(id)), None::<&()>).await
+    }
+
+    /// One saga with its history.
+    pub async fn saga<T: DeserializeOwned>(&self, id: &str) -> Result<T, ClientError> {
+        self.get(&format!("/v1/sagas/-/{}", escape(id))).await
+    }
+
     /// The app's state now and after each change, until it is gone.
     pub async fn watch(&self) -> Result<Lines<AppStatus>, ClientError> {
         Ok(Lines::new(self.send(Method::GET, "/v1/watch", Bytes::new()).await?))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{DesiredState, ObservedState, Phase, ReplicaState, ServiceName};
+use model::{DesiredState, ObservedState, Phase, ProcessId, ReplicaState, ServiceName};
 use planner::rollout::Rollout;
 use supervisor::{ReplicaSpec, Supervisor, process};
 use tokio::sync::{Notify, watch};
@@ -25,6 +25,7 @@ use crate::reconcile::jobs::Jobs;
 use crate::reconcile::rollouts::{self, Rollouts};
 use crate::reconcile::{record::Record, replicas::Replicas};
 use crate::release::{Release, Releases};
+use crate::sagas::SAGAS;
 use crate::status::{self, Status};
 use crate::store::{EdgeKey, Store, StoreError};
 use crate::traffic::Traffic;
@@ -44,6 +45,19 @@ pub struct Options {
     pub build: bool,
     /// Who may say no to a release.
     pub gate: Arc<dyn Gate>,
+    /// Sagas, where the app has any.
+    pub sagas: Option<Sagas>,
+}
+
+/// What the control plane has to know of sagas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sagas {
+    /// Where their API listens.
+    pub api: SocketAddr,
+    /// The process that calls on their behalf.
+    pub process: ProcessId,
+    /// The services that they call.
+    pub callees: BTreeSet<ServiceName>,
 }
 
 /// Why a control plane did not start.
@@ -134,7 +148,8 @@ impl Control {
         let store = Arc::new(Store::open(&paths.database())?);
         let running = proxy::link::path::connect(&paths.proxy_socket()).await.is_ok();
         open_port(&mut desired, &store, running)?;
-        let edges = edge_addresses(&desired, &store.edges()?).map_err(io("no address for an edge"))?;
+        let edges = edge_addresses(&desired, options.sagas.as_ref(), &store.edges()?)
+            .map_err(io("no address for an edge"))?;
         store.set_edges(&edges)?;
         let supervisor =
             Supervisor::new(supervisor::Options { logs: paths.logs(), log_limit: 8 << 20, log_files: 3 })
@@ -157,6 +172,7 @@ impl Control {
             paths,
             program: options.program,
             build: options.build,
+            sagas: options.sagas,
             store,
             supervisor,
             wishes: State::new(Wishes { scales, restarts }),
@@ -198,6 +214,24 @@ impl Control {
     /// Where the app keeps its state.
     pub fn paths(&self) -> &Paths {
         &self.world.paths
+    }
+
+    /// Where sagas reach the services that they call, and every change of it.
+    pub fn saga_callees(&self) -> watch::Receiver<Arc<BTreeMap<String, SocketAddr>>> {
+        let of = |edges: &BTreeMap<EdgeKey, SocketAddr>| {
+            let own = edges.iter().filter(|((caller, _), _)| *caller == *SAGAS);
+            let own = own.map(|((_, callee), address)| (callee.to_string(), *address));
+            Arc::new(own.collect::<BTreeMap<String, SocketAddr>>())
+        };
+        let mut edges = self.world.edges.subscribe();
+        let (sender, receiver) = watch::channel(of(&edges.borrow_and_update()));
+        tokio::spawn(async move {
+            while edges.changed().await.is_ok() {
+                let now = of(&edges.borrow_and_update().clone());
+                sender.send_if_modified(|old| std::mem::replace(old, Arc::clone(&now)) != now);
+            }
+        });
+        receiver
     }
 
     /// Gives a service another number of replicas.
@@ -324,6 +358,7 @@ fn open_port(desired: &mut DesiredState, store: &Store, running: bool) -> Result
 /// Each edge keeps the address that it had: a service that runs on has it in its environment.
 fn edge_addresses(
     desired: &DesiredState,
+    sagas: Option<&Sagas>,
     known: &BTreeMap<EdgeKey, SocketAddr>,
 ) -> std::io::Result<BTreeMap<EdgeKey, SocketAddr>> {
     // What the manifest fixes is nobody else's, however long somebody else has had it.
@@ -341,6 +376,12 @@ fn edge_addresses(
         taken.insert(address);
         edges.insert(key, address);
     }
+    for key in sagas.map(|s| saga_edges(desired, s)).unwrap_or_default() {
+        let known = known.get(&key).filter(|a| !fixed.contains(a));
+        let address = known.copied().map_or_else(|| ports::free(&taken), Ok)?;
+        taken.insert(address);
+        edges.insert(key, address);
+    }
     // What is no longer declared stays for the processes that were told its address; `data_plane` lets it go after them.
     for (key, address) in known {
         if desired.services.contains_key(&key.0) && !fixed.contains(address) {
@@ -348,6 +389,13 @@ fn edge_addresses(
         }
     }
     Ok(edges)
+}
+
+/// From every service to sagas, and from sagas to those that they call.
+fn saga_edges(desired: &DesiredState, sagas: &Sagas) -> Vec<EdgeKey> {
+    let to = desired.services.keys().map(|service| (service.clone(), SAGAS.clone()));
+    let from = sagas.callees.iter().filter(|c| desired.services.contains_key(*c));
+    to.chain(from.map(|callee| (SAGAS.clone(), callee.clone()))).collect()
 }
 
 /// Takes over the replicas that a former control plane recorded, and ends every other process of the app.
@@ -555,20 +603,20 @@ mod tests {
         let desired = desired([orders, storefront, service("catalogue", &[])]);
         let key = |caller: &str| (caller.parse().unwrap(), "catalogue".parse().unwrap());
         let known = [(key("orders"), fixed)].into();
-        let edges = edge_addresses(&desired, &known).unwrap();
+        let edges = edge_addresses(&desired, None, &known).unwrap();
         assert_eq!(edges[&key("storefront")], fixed);
         assert_ne!(edges[&key("orders")], fixed);
 
-        let again = edge_addresses(&desired, &edges).unwrap();
+        let again = edge_addresses(&desired, None, &edges).unwrap();
         assert_eq!(again, edges, "what an edge has, it keeps");
     }
 
     #[test]
     fn an_edge_outlives_its_declaration_but_not_its_caller() {
         let both = desired([service("web", &["api"]), service("jobs", &["api"]), service("api", &[])]);
-        let known = edge_addresses(&both, &BTreeMap::new()).unwrap();
+        let known = edge_addresses(&both, None, &BTreeMap::new()).unwrap();
         let less = desired([service("web", &[]), service("api", &[])]);
-        let kept = edge_addresses(&less, &known).unwrap();
+        let kept = edge_addresses(&less, None, &known).unwrap();
         let key = ("web".parse().unwrap(), "api".parse().unwrap());
         assert_eq!(kept, [(key.clone(), known[&key])].into());
     }

@@ -10,6 +10,7 @@ use model::{
 };
 
 use crate::paths::Paths;
+use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
 
 /// A `${…}` that has no value now.
@@ -49,6 +50,9 @@ impl Setting<'_> {
     /// The variables that Isles sets, and the service's own, which win.
     pub fn environment(&self) -> Result<BTreeMap<String, String>, Unset> {
         let mut env = self.standard();
+        if let Some(address) = self.edges.get(&(self.service.name.clone(), SAGAS.clone())) {
+            env.insert("SAGAS_URL".to_owned(), format!("http://{address}"));
+        }
         for call in &self.service.calls {
             let key = format!("{}_URL", call.callee.env_stem());
             env.insert(key, self.call(&call.callee, CallPart::Url)?);

@@ -26,6 +26,7 @@ mod ports;
 mod reconcile;
 mod release;
 mod routes;
+mod sagas;
 mod status;
 mod store;
 #[cfg(test)]
@@ -34,7 +35,7 @@ pub mod traffic;
 mod world;
 
 pub use cleanup::{CleanUpError, clean_up};
-pub use control::{Control, Options, Refused, StartError};
+pub use control::{Control, Options, Refused, Sagas, StartError};
 pub use deploy::DeployOrder;
 pub use lock::{Lock, LockError};
 pub use paths::Paths;

@@ -69,6 +69,11 @@ impl Paths {
         self.state.join("state.db")
     }
 
+    /// The sagas.
+    pub fn sagas(&self) -> PathBuf {
+        self.state.join("sagas.db")
+    }
+
     /// Captured output, a folder for each service.
     pub fn logs(&self) -> PathBuf {
         self.state.join("logs")

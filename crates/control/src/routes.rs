@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use model::{
     AccessLog, DesiredState, Endpoint, External, Gateway, GatewaySettings, GatewayTls, Listener,
-    ListenerKind, ObservedState, Outside, Phase, ProcessId, Protocol, Route, RouteTable, ServiceName,
-    ServiceSpec, Share, Timeouts, TlsSource, Upstream,
+    ListenerKind, ObservedState, Outside, Phase, ProcessId, Protocol, ReleaseId, ReplicaId, Route,
+    RouteTable, ServiceName, ServiceSpec, Share, Timeouts, TlsSource, Upstream,
 };
 
+use crate::Sagas;
 use crate::paths::Paths;
+use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
 
 /// The directory of Let's Encrypt, <https://letsencrypt.org/docs/acme-protocol-updates/>.
@@ -21,6 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// To a system outside a lost packet costs one second at first, and there is a TLS handshake.
 const OUTSIDE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Somebody may wait for the end of a saga for a minute.
+const SAGA_TIMEOUT: Duration = Duration::from_secs(65);
+
 /// The whole table but for its version, which is the publisher's.
 ///
 /// `shares` says how requests are divided among the releases of a service. With `open` false the gateway is left out: nothing new comes in while the app ends.
@@ -29,6 +34,7 @@ pub fn table(
     observed: &ObservedState,
     edges: &BTreeMap<EdgeKey, SocketAddr>,
     shares: &BTreeMap<ServiceName, Vec<Share>>,
+    sagas: Option<&Sagas>,
     open: bool,
 ) -> RouteTable {
     let paths = Paths::new(&desired.root);
@@ -45,18 +51,21 @@ pub fn table(
             .services
             .values()
             .map(|s| (s.name.clone(), upstream(s, observed, shares)))
+            .chain(sagas.map(|s| (SAGAS.clone(), saga_api(s))))
             .chain(desired.externals.values().map(|e| (e.name.clone(), outside(e))))
             .collect(),
         verify_callers: desired.verify_callers,
-        processes: processes(observed),
+        processes: processes(observed, sagas),
     }
 }
 
-fn processes(observed: &ObservedState) -> BTreeMap<ServiceName, Vec<ProcessId>> {
+/// Whose connections are whose: a saga's calls are the control plane's own.
+fn processes(observed: &ObservedState, sagas: Option<&Sagas>) -> BTreeMap<ServiceName, Vec<ProcessId>> {
     let mut processes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (id, state) in &observed.replicas {
         processes.entry(id.service.clone()).or_default().extend(state.process);
     }
+    processes.extend(sagas.map(|sagas| (SAGAS.clone(), vec![sagas.process])));
     processes
 }
 
@@ -142,11 +151,25 @@ fn outside(external: &External) -> Upstream {
     }
 }
 
+/// The API of sagas, in this process: to those who call it an upstream like any other.
+fn saga_api(sagas: &Sagas) -> Upstream {
+    let replica = ReplicaId { service: SAGAS.clone(), index: 1 };
+    Upstream {
+        protocol: Protocol::Http,
+        endpoints: vec![Endpoint { replica, release: ReleaseId("isles".to_owned()), address: sagas.api }],
+        timeouts: Timeouts { connect: CONNECT_TIMEOUT, request: SAGA_TIMEOUT },
+        retries: 2,
+        in_flight: u32::MAX,
+        shares: vec![],
+        outside: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{desired, service};
-    use model::{ReleaseId, ReplicaState};
+    use model::ReplicaState;
 
     #[test]
     fn only_ready_replicas_and_declared_edges_are_routed() {
@@ -173,7 +196,7 @@ mod tests {
 
         let share = Share { release: ReleaseId("r".into()), weight: 1 };
         let shares = [("web".parse().unwrap(), vec![share])].into();
-        let open = table(&desired, &observed, &edges, &shares, true);
+        let open = table(&desired, &observed, &edges, &shares, None, true);
         assert_eq!((open.upstreams["web"].shares.len(), open.upstreams["db"].shares.len()), (1, 0));
         let ports = |t: &RouteTable, s: &str| {
             t.upstreams[s].endpoints.iter().map(|e| e.address.port()).collect::<Vec<_>>()
@@ -185,7 +208,7 @@ mod tests {
         let db = &open.upstreams["db"];
         assert_eq!((db.retries, db.in_flight), (limits.retries, limits.in_flight));
 
-        let closed = table(&desired, &observed, &edges, &shares, false);
+        let closed = table(&desired, &observed, &edges, &shares, None, false);
         assert_eq!(closed.listeners.len(), 1);
         assert!(
             matches!(&closed.listeners[0].kind, ListenerKind::Edge { caller, .. } if caller.as_str() == "web")
@@ -201,7 +224,8 @@ mod tests {
         gateway.access_log = Some(AccessLog::Standard);
         let (domains, email) = (vec!["a.example".to_owned()], "ops@a.example".to_owned());
         gateway.tls = Some(GatewayTls::Acme { domains, email, directory: None, ca: None });
-        let routed = table(&desired, &ObservedState::default(), &BTreeMap::new(), &BTreeMap::new(), true);
+        let routed =
+            table(&desired, &ObservedState::default(), &BTreeMap::new(), &BTreeMap::new(), None, true);
         let [Listener { kind: ListenerKind::Gateway { settings, .. }, .. }, redirect] = &routed.listeners[..]
         else {
             panic!("{routed:?}");
@@ -212,7 +236,8 @@ mod tests {
         assert_eq!((directory.as_str(), store.to_str()), (LETS_ENCRYPT, Some("/app/.isles/acme")));
         assert_eq!(redirect.kind, ListenerKind::Redirect { gateway: ([127, 0, 0, 1], 8080).into() });
 
-        let closed = table(&desired, &ObservedState::default(), &BTreeMap::new(), &BTreeMap::new(), false);
+        let closed =
+            table(&desired, &ObservedState::default(), &BTreeMap::new(), &BTreeMap::new(), None, false);
         assert!(closed.listeners.is_empty(), "both ways in are closed");
     }
 }

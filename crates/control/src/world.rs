@@ -28,6 +28,8 @@ pub struct World {
     pub program: PathBuf,
     /// Whether services are built before they are started.
     pub build: bool,
+    /// Sagas, where the app has any.
+    pub sagas: Option<crate::Sagas>,
     /// What outlives this process.
     pub store: Arc<Store>,
     /// Processes. Its `observed()` is the observed state.

@@ -1,8 +1,9 @@
 //! The `isles` command.
 //!
-//! `cli` is what the user sees; `wire` joins the mechanisms into a running app. Nothing else is here.
+//! `cli` is what the user sees; `wire` joins the mechanisms into a running app; `sagas` reads the definitions for both.
 
 mod cli;
+mod sagas;
 mod wire;
 
 use std::process::ExitCode;

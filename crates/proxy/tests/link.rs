@@ -106,9 +106,10 @@ async fn an_abandoned_call_cannot_mix_up_answers() {
     // Greets, and then says nothing.
     let greeting = tokio::task::spawn_blocking(move || {
         let (mut stream, _) = silent.accept().unwrap();
-        let hello = br#"{"is":"hello","pid":1,"protocol":2,"version":null,"build":"0"}"#;
+        let protocol = proxy::link::PROTOCOL;
+        let hello = format!(r#"{{"is":"hello","pid":1,"protocol":{protocol},"version":null,"build":"0"}}"#);
         let length = u32::try_from(hello.len()).unwrap().to_be_bytes();
-        std::io::Write::write_all(&mut stream, &[&length, &hello[..]].concat()).unwrap();
+        std::io::Write::write_all(&mut stream, &[&length, hello.as_bytes()].concat()).unwrap();
         stream
     });
     let (mut client, _) = Client::connect(&socket).await.unwrap();

@@ -13,6 +13,8 @@ use crate::{Answer, free_port, get, wait_until};
 pub struct App {
     /// Removed last.
     _folder: TempDir,
+    /// Copies of the program: in the folder they would be content of its services.
+    programs: Option<TempDir>,
     root: PathBuf,
     gateway: SocketAddr,
     isles: PathBuf,
@@ -52,13 +54,14 @@ impl App {
         std::fs::write(folder.path().join("isles.toml"), manifest + &console).unwrap();
         let root = folder.path().canonicalize().unwrap();
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Self { _folder: folder, root, gateway, isles: binary("isles"), env }
+        Self { _folder: folder, programs: None, root, gateway, isles: binary("isles"), env }
     }
 
     /// Puts another build of the program in the place of the one that commands are run with: a copy with a byte added, which
     /// changes nothing but what it is.
     pub fn upgrade(&mut self) {
-        let newer = self._folder.path().join(format!("isles-{}", free_port()));
+        let programs = self.programs.get_or_insert_with(|| tempfile::tempdir().unwrap());
+        let newer = programs.path().join(format!("isles-{}", free_port()));
         std::fs::copy(&self.isles, &newer).unwrap();
         let mut file = std::fs::OpenOptions::new().append(true).open(&newer).unwrap();
         std::io::Write::write_all(&mut file, b"\n").unwrap();

@@ -42,17 +42,19 @@ struct Context {
 ))]
 struct Contract;
 
-/// Serves the API on `listener` until `shutdown` is cancelled, then ends every stream and returns.
+/// Serves the API on `listener` until `shutdown` is cancelled, then ends every stream and returns. `more` is what is served beside
+/// it, with a contract of its own.
 ///
 /// # Errors
 /// What the system says when the socket cannot be served any more.
 pub async fn serve(
     listener: UnixListener,
     platform: Arc<dyn Platform>,
+    more: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let (router, _) = parts();
-    let router = router.with_state(Context { platform, shutdown: shutdown.clone() });
+    let router = router.with_state(Context { platform, shutdown: shutdown.clone() }).merge(more);
     let ending = shutdown.clone();
     let server =
         axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await });

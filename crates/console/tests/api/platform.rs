@@ -148,7 +148,12 @@ pub fn start(live_capacity: usize) -> Running {
     });
     let shutdown = CancellationToken::new();
     let listener = console::socket::bind(&socket).unwrap();
-    let server = tokio::spawn(console::server::serve(listener, platform.clone(), shutdown.clone()));
+    let server = tokio::spawn(console::server::serve(
+        listener,
+        platform.clone(),
+        axum::Router::new(),
+        shutdown.clone(),
+    ));
     Running { platform, client: Client::new(socket), shutdown, server, _folder: folder }
 }
 

@@ -69,10 +69,15 @@ fn settings(service: &ServiceSpec, desired: &DesiredState) -> serde_json::Value 
         .calls
         .iter()
         .map(|call| (call.callee.as_str(), desired.services.get(&call.callee).map(|s| s.protocol)));
-    serde_json::json!({
+    let mut settings = serde_json::json!({
         "command": service.command, "env": service.env, "calls": service.calls, "protocol": service.protocol,
         "before_start": service.before_start, "callees": callees.collect::<Vec<_>>(),
-    })
+    });
+    // It is told where to start sagas.
+    if !desired.saga_files.is_empty() {
+        settings["sagas"] = true.into();
+    }
+    settings
 }
 
 /// Reads one file.

@@ -11,6 +11,7 @@ use super::place::{FileArg, Place};
 use super::show::style::{self, Symbols};
 use super::show::terminal;
 use super::show::text::count;
+use crate::sagas;
 
 /// Faults are drawn no wider than this where there is no terminal.
 const WIDEST: usize = 120;
@@ -56,7 +57,23 @@ pub fn load(path: &Path) -> Result<Parsed, Failure> {
         output::note(manifest::render(&parsed.warnings, &name, &text, true, width()).trim_end())?;
         output::note("")?;
     }
+    check_sagas(&parsed)?;
     Ok(parsed)
+}
+
+/// Shows what is wrong with the definitions of sagas.
+fn check_sagas(parsed: &Parsed) -> Result<(), Failure> {
+    let Err(broken) = sagas::load(&parsed.desired) else { return Ok(()) };
+    let mut errors = 0;
+    for file in &broken {
+        let name = file.faults.first().map(|f| short(&f.file)).unwrap_or_default();
+        output::note(file.render(&name, true, width()).trim_end())?;
+        output::note("")?;
+        errors += file.faults.len();
+    }
+    let what = format!("{} in {}", count(errors, "error"), count(broken.len(), "saga definition"));
+    output::note(format!("{}: {what}", style::bad("error")))?;
+    Err(Failure::Silent(Exit::Usage))
 }
 
 /// What a manifest declares, in one line.
@@ -66,6 +83,9 @@ fn summary(parsed: &Parsed) -> String {
     let calls = desired.edges().count();
     if calls > 0 {
         parts.push(count(calls, "call") + " between them");
+    }
+    if !desired.saga_files.is_empty() {
+        parts.push("sagas".to_owned());
     }
     if !desired.externals.is_empty() {
         parts.push(count(desired.externals.len(), "external system"));
@@ -88,13 +108,19 @@ struct Verdict<'a> {
 fn as_json(path: &Path) -> Result<(), Failure> {
     let nothing = Verdict { ok: false, app: None, services: Vec::new(), faults: &[], problem: None };
     match manifest::load(path) {
-        Ok(Parsed { desired, warnings }) => output::json(&Verdict {
-            ok: true,
-            app: Some(desired.name.as_str()),
-            services: desired.services.keys().map(|name| name.as_str()).collect(),
-            faults: &warnings,
-            problem: None,
-        }),
+        Ok(Parsed { desired, mut warnings }) => {
+            let broken = sagas::load(&desired).err().unwrap_or_default();
+            let ok = broken.is_empty();
+            warnings.extend(broken.into_iter().flat_map(|file| file.faults));
+            output::json(&Verdict {
+                ok,
+                app: Some(desired.name.as_str()),
+                services: desired.services.keys().map(|name| name.as_str()).collect(),
+                faults: &warnings,
+                problem: None,
+            })?;
+            if ok { Ok(()) } else { Err(Failure::Silent(Exit::Usage)) }
+        }
         Err(error) => {
             match &error {
                 LoadError::Faults { faults, .. } => output::json(&Verdict { faults: &faults.0, ..nothing })?,

@@ -38,5 +38,5 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
         let rollout = client.deploy(&service, request).await?.rollout;
         begun.insert(service, rollout);
     }
-    rollout::follow(&client, begun, false).await
+    rollout::follow(&client, begun, rollout::Asked::Deploy).await
 }

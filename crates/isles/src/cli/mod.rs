@@ -23,6 +23,8 @@ mod releases;
 mod restart;
 mod rollback;
 mod rollout;
+mod saga;
+mod sagas;
 mod scale;
 mod show;
 #[cfg(test)]
@@ -84,6 +86,10 @@ enum Command {
     Restart(restart::Args),
     /// Sets how many replicas a service has
     Scale(scale::Args),
+    /// Lists sagas, newest first
+    Sagas(sagas::Args),
+    /// Shows a saga, tries it again, or undoes it
+    Saga(saga::Args),
     /// Waits until every service is ready
     Wait(wait::Args),
     /// Compares the contracts of services
@@ -140,6 +146,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Promote(args) => block_on(promote::run(args, file)),
         Command::Restart(args) => block_on(restart::run(args, file)),
         Command::Scale(args) => block_on(scale::run(args, file)),
+        Command::Sagas(args) => block_on(sagas::run(args, file)),
+        Command::Saga(args) => block_on(saga::run(args, file)),
         Command::Wait(args) => block_on(wait::run(args, file)),
         Command::Api(args) => api::run(args),
         Command::Doctor(args) => block_on(doctor::run(args, file)),
@@ -179,6 +187,10 @@ mod tests {
             "logs --file a/isles.toml",
             "restart orders payments",
             "scale orders 0",
+            "sagas --json --saga checkout --status running,stuck -n 5",
+            "saga show x --json",
+            "saga retry x",
+            "saga undo x",
             "wait --timeout 500ms --json",
             "check --json",
             "doctor --json",
@@ -204,6 +216,8 @@ mod tests {
             "scale orders -1",
             "scale orders many",
             "wait --timeout 10",
+            "saga x",
+            "saga show",
             "logs -n x",
             "api",
             "api diff a.yaml",

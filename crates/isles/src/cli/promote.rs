@@ -18,5 +18,5 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     let client = place.client();
     place.status().await?;
     let begun = client.promote(&args.service).await?;
-    rollout::follow(&client, [(args.service, begun.rollout)].into(), false).await
+    rollout::follow(&client, [(args.service, begun.rollout)].into(), rollout::Asked::Promote).await
 }

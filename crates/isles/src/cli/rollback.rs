@@ -23,5 +23,5 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     let client = place.client();
     place.status().await?;
     let begun = client.rollback(&args.service, RollbackRequest { release: args.release }).await?;
-    rollout::follow(&client, [(args.service, begun.rollout)].into(), true).await
+    rollout::follow(&client, [(args.service, begun.rollout)].into(), rollout::Asked::Back).await
 }

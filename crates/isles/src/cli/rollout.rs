@@ -10,9 +10,19 @@ use super::show::style::{self, Symbols};
 use super::show::text;
 use super::{output, place};
 
-/// Follows the rollouts with these numbers, by service, to their ends, or to where they wait for somebody. With `back`, a
-/// deploy that is rolled back is what was asked for.
-pub async fn follow(client: &Client, begun: BTreeMap<String, u64>, back: bool) -> Result<(), Failure> {
+/// What was asked of rollouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// To go on, until they have ended or wait for somebody.
+    Deploy,
+    /// To wait no longer. Until that is known, they still look as if they did.
+    Promote,
+    /// To be rolled back.
+    Back,
+}
+
+/// Follows the rollouts with these numbers, by service, until what was asked is done.
+pub async fn follow(client: &Client, begun: BTreeMap<String, u64>, asked: Asked) -> Result<(), Failure> {
     let from = place::now();
     let mut watch = client.watch().await?;
     let mut shown = BTreeMap::new();
@@ -29,13 +39,17 @@ pub async fn follow(client: &Client, begun: BTreeMap<String, u64>, back: bool) -
         for (service, rollout) in &rollouts {
             output::notes(&news(service, rollout, &mut shown))?;
         }
-        if rollouts.len() == begun.len() && rollouts.iter().all(|(_, r)| r.outcome.is_some() || r.waits) {
+        if rollouts.len() == begun.len() && rollouts.iter().all(|(_, rollout)| is_over(rollout, asked)) {
             let lines: Vec<String> =
                 rollouts.iter().flat_map(|(s, r)| conclusion(&s.name, r, place::now() - from)).collect();
             output::notes(&lines)?;
-            return worst(rollouts.iter().map(|(_, rollout)| *rollout), back);
+            return worst(rollouts.iter().map(|(_, rollout)| *rollout), asked);
         }
     }
+}
+
+fn is_over(rollout: &RolloutStatus, asked: Asked) -> bool {
+    rollout.outcome.is_some() || (rollout.waits && asked == Asked::Deploy)
 }
 
 /// The service with this rollout, or the one that came after it.
@@ -107,10 +121,10 @@ fn last(rollout: &RolloutStatus) -> &str {
     text.strip_prefix("unchanged: ").unwrap_or(text)
 }
 
-fn worst<'a>(rollouts: impl Iterator<Item = &'a RolloutStatus>, back: bool) -> Result<(), Failure> {
+fn worst<'a>(rollouts: impl Iterator<Item = &'a RolloutStatus>, asked: Asked) -> Result<(), Failure> {
     let exit = |rollout: &RolloutStatus| match rollout.outcome.as_deref() {
         None | Some("done" | "unchanged") => None,
-        Some("rolled_back") if back && rollout.cause != "rollback" => None,
+        Some("rolled_back") if asked == Asked::Back && rollout.cause != "rollback" => None,
         Some("rolled_back") => Some((1, Exit::RolledBack)),
         Some("refused") => Some((2, Exit::Refused)),
         Some(_) => Some((3, Exit::Failed)),
@@ -162,11 +176,11 @@ mod tests {
                 Err(other) => panic!("{other:?}"),
             }
         };
-        assert_eq!(code(&[Some("done"), Some("unchanged"), None], false), 0);
-        assert_eq!(code(&[Some("done"), Some("rolled_back")], false), 4);
-        assert_eq!(code(&[Some("rolled_back")], true), 0);
-        assert_eq!(code(&[Some("refused"), Some("rolled_back")], false), 3);
-        assert_eq!(code(&[Some("failed"), Some("refused")], false), 1);
+        assert_eq!(code(&[Some("done"), Some("unchanged"), None], Asked::Deploy), 0);
+        assert_eq!(code(&[Some("done"), Some("rolled_back")], Asked::Deploy), 4);
+        assert_eq!(code(&[Some("rolled_back")], Asked::Back), 0);
+        assert_eq!(code(&[Some("refused"), Some("rolled_back")], Asked::Deploy), 3);
+        assert_eq!(code(&[Some("failed"), Some("refused")], Asked::Deploy), 1);
     }
 
     #[test]

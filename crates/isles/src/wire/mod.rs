@@ -3,6 +3,7 @@
 mod deploys;
 mod logs;
 mod platform;
+mod sagas;
 mod status;
 mod traffic;
 
@@ -58,19 +59,29 @@ pub async fn start(parsed: manifest::Parsed, build: bool) -> Result<Running, Sta
     let desired = parsed.desired;
     let program =
         std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
-    let control =
-        Control::start(desired, control::Options { program, build, gate: Arc::new(control::gate::Open) })
-            .await;
+    let sagas = sagas::Prepared::new(&desired).await?;
+    let about = sagas.as_ref().map(sagas::Prepared::about);
+    let gate = Arc::new(control::gate::Open);
+    let control = Control::start(desired, control::Options { program, build, gate, sagas: about }).await;
     let control = Arc::new(control.map_err(explain)?);
+    let sagas = match sagas {
+        Some(prepared) => Some(prepared.start(&control).await?),
+        None => None,
+    };
     let socket = control.paths().control_socket();
     let listener = console::socket::bind(&socket)
         .map_err(|e| other(format!("the admin socket {} cannot be opened: {e}", socket.display())))?;
+    // What the admin API does not know itself is beside it on the same socket.
+    let more = sagas.as_ref().map(|s| axum::Router::new().nest("/v1/sagas", s.router())).unwrap_or_default();
     let (down, closed) = (CancellationToken::new(), CancellationToken::new());
     let platform: Arc<dyn Platform> = Arc::new(Wired::new(control.clone(), down.clone()));
-    let serving = tokio::spawn(console::server::serve(listener, platform.clone(), closed.clone()));
+    let serving = tokio::spawn(console::server::serve(listener, platform.clone(), more, closed.clone()));
     let ending = control.clone();
     let finished = tokio::spawn(async move {
         down.cancelled().await;
+        if let Some(sagas) = sagas {
+            sagas.stop().await;
+        }
         ending.stop().await;
         closed.cancel();
         // Whether the last answers got through changes nothing any more.

@@ -6,7 +6,7 @@
 //! - `GET /env`: its environment as JSON.
 //! - `GET /pid`: its pid.
 //! - `GET /slow?ms=N&say=T`: 200 after N milliseconds; first it writes T, if there is one.
-//! - `GET /call?url=U`: what a `GET` of U answers, as `{status, body}`.
+//! - `GET /call?url=U`: what a `GET` of U answers, as `{status, body}`; with `&post=K` a `POST` with K as its `Idempotency-Key`.
 //! - `GET /child?url=U&how=H`: what a process that it starts gets from U; H is `same`, `bare` (an empty environment) or
 //!   `apart` (its own environment, started by a process that has ended, in a session of its own).
 //! - `GET /print?text=T`: writes T to standard output and error.
@@ -46,7 +46,7 @@ async fn main() {
     if let [_, word, url] = std::env::args().collect::<Vec<_>>().as_slice()
         && word == "call"
     {
-        let answer = call(url).await;
+        let answer = call(url, "").await;
         println!("{answer}");
         std::process::exit(i32::from(answer["status"] == 403));
     }
@@ -189,7 +189,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             tokio::time::sleep(Duration::from_millis(query("ms").parse().unwrap_or(0))).await;
             text(StatusCode::OK, "slow".into())
         }
-        "/call" => text(StatusCode::OK, call(&query("url")).await.to_string()),
+        "/call" => text(StatusCode::OK, call(&query("url"), &query("post")).await.to_string()),
         "/child" => text(StatusCode::OK, child(&query("url"), &query("how")).await),
         "/release" => text(StatusCode::OK, std::env::var("ISLES_RELEASE").unwrap_or_default()),
         "/print" => {
@@ -224,8 +224,8 @@ async fn child(url: &str, how: &str) -> String {
     String::from_utf8(command.output().await.unwrap().stdout).unwrap()
 }
 
-/// A `GET` on a connection of its own.
-async fn call(url: &str) -> serde_json::Value {
+/// A `GET`, or a `POST` with a key, on a connection of its own.
+async fn call(url: &str, post: &str) -> serde_json::Value {
     let attempt = async {
         let uri: hyper::Uri = url.parse()?;
         let authority = uri.authority().ok_or("no authority")?.to_string();
@@ -233,7 +233,9 @@ async fn call(url: &str) -> serde_json::Value {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move { drop(connection.await) });
         let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-        let request = Request::get(path).header("host", authority).body(Full::<Bytes>::default())?;
+        let method = if post.is_empty() { "GET" } else { "POST" };
+        let request = Request::builder().method(method).uri(path).header("idempotency-key", post);
+        let request = request.header("host", authority).body(Full::<Bytes>::default())?;
         let answer = sender.send_request(request).await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await?.to_bytes();

@@ -19,6 +19,7 @@ use self::retired::Retired;
 use self::start::{Part, start};
 use crate::driver::{Outcome, Reconciler};
 use crate::routes;
+use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
 use crate::world::{DataPlane, Mode, Outside, Reading, World, now};
 
@@ -161,7 +162,8 @@ impl DataPlaneLoop {
         let open = self.world.mode.get() == Mode::Open;
         // After the replicas were looked at: what runs was in the deployment before it was started.
         let shares = self.world.shares(observed);
-        routes::table(&self.world.desired, observed, &self.world.edges.get(), &shares, open)
+        let world = &self.world;
+        routes::table(&world.desired, observed, &world.edges.get(), &shares, world.sagas.as_ref(), open)
     }
 
     /// Lets edges go that are no longer declared, once no process runs or may yet be started that is told their address.
@@ -171,7 +173,8 @@ impl DataPlaneLoop {
         kept.retain(|(caller, callee), _| {
             let declared =
                 self.world.desired.edges().any(|e| e.caller.name == *caller && e.call.callee == *callee);
-            declared || self.is_called(caller, callee, observed)
+            let of_sagas = *caller == *SAGAS || *callee == *SAGAS;
+            declared || (of_sagas && self.world.sagas.is_some()) || self.is_called(caller, callee, observed)
         });
         if kept.len() == edges.len() {
             return Vec::new();
