@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use shop_load::audit::{Verdict, audit_within};
 use shop_load::client::Shop;
+use tempfile::TempDir;
 use testkit::App;
 
 const ADMIN: &str = "admin@shop.example";
@@ -27,16 +28,33 @@ pub struct RunningShop {
     pub app: App,
     /// What its customers speak to.
     pub shop: Shop,
+    /// Copies of the services' programs, which a test may change.
+    programs: TempDir,
 }
 
 impl RunningShop {
     /// Starts the shop and waits until every service is ready.
     pub fn start() -> Self {
         let env = [("SHOP_ADMIN_EMAIL", ADMIN), ("SHOP_ADMIN_PASSWORD", PASSWORD)];
-        let app = App::of_manifest(&manifest(), &env);
+        let programs = tempfile::tempdir().unwrap();
+        for service in RUST_SERVICES {
+            let program = format!("shop-{service}");
+            std::fs::copy(testkit::binary(&program), programs.path().join(program)).unwrap();
+        }
+        let app = App::of_manifest(&manifest(programs.path()), &env);
         app.up();
         let shop = Shop::at(&format!("http://{}", app.gateway())).unwrap();
-        Self { app, shop }
+        Self { app, shop, programs }
+    }
+
+    /// Puts another build of a service's program in the place of the one before: it does the same, and is one byte longer.
+    pub fn rebuild(&self, service: &str) {
+        let program = self.programs.path().join(format!("shop-{service}"));
+        let newer = program.with_extension("newer");
+        std::fs::copy(&program, &newer).unwrap();
+        let mut file = std::fs::OpenOptions::new().append(true).open(&newer).unwrap();
+        std::io::Write::write_all(&mut file, b"\n").unwrap();
+        std::fs::rename(newer, program).unwrap();
     }
 
     /// Reads the books as the admin, and fails when something does not add up.
@@ -52,13 +70,9 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The shop's own manifest, to be read from another folder, with the programs that were built with this test.
-fn manifest() -> String {
+/// The shop's own manifest, to be read from another folder, with the programs in `programs`.
+fn manifest(programs: &Path) -> String {
     let text = std::fs::read_to_string(folder().join("isles.toml")).unwrap();
-    let programs = testkit::binary("isles").parent().unwrap().to_owned();
-    for service in RUST_SERVICES {
-        testkit::binary(&format!("shop-{service}"));
-    }
     let mut manifest = String::new();
     for line in text.lines() {
         // Cargo has built them, and a second cargo would only wait for the first.
