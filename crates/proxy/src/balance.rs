@@ -196,7 +196,9 @@ mod tests {
         let table = table_of(2);
         let lane = &table.lanes[0];
         let outliers = &lane.service_state.outliers;
-        (0..5).for_each(|_| outliers.learn(&lane.targets, 0, false, Moment { worker: 0, now: 0 }));
+        (0..5).for_each(|_| {
+            outliers.learn(&lane.targets, 0, crate::outlier::Grade::Bad, Moment { worker: 0, now: 0 })
+        });
         assert_eq!(drawn(lane, 29_999, None), [2]);
         let second = lane.targets[1].endpoint.id;
         assert_eq!(drawn(lane, 29_999, Some(second)), [1], "rather than the one that just failed");

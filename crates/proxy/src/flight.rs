@@ -12,6 +12,7 @@ use crate::admit::Admission;
 use crate::attempt::Way;
 use crate::balance::Pick;
 use crate::exchange::{Exchanged, Failure};
+use crate::outlier::Grade;
 use crate::quarantine::Ticket;
 use crate::records::{Outcome, Record};
 use crate::retry::{self, Ending};
@@ -130,13 +131,15 @@ impl Flight {
             }
         };
         let begins = matches!(result, Ok((response, _)) if !response.body().is_end_stream());
+        let doubtful = matches!(result, Ok((response, _)) if response.status().is_server_error());
+        let grade = went_well.map(|well| if well && doubtful { Grade::Doubtful } else { well.into() });
         // Whoever tries whether a replica or a service is well again does not wait for the end of a stream.
-        self.open = begins && went_well == Some(true) && self.ticket.is_none();
+        self.open = begins && grade == Some(Grade::Good) && self.ticket.is_none();
         if self.open {
             self.judged = true;
             self.endpoint().latency.learn(self.worker.moment(), self.begun.elapsed(), false);
         } else {
-            self.judge(went_well);
+            self.judge(grade);
         }
         (ending, went_well)
     }
@@ -159,7 +162,8 @@ impl Flight {
             self.failed();
         }
         let lane = self.place.lane();
-        lane.service_state.outliers.learn(&lane.targets, self.place.target, went_well, self.worker.moment());
+        let moment = self.worker.moment();
+        lane.service_state.outliers.learn(&lane.targets, self.place.target, went_well.into(), moment);
         if let Some(admission) = &mut self.admission {
             admission.settle(Some(went_well));
         }
@@ -172,18 +176,18 @@ impl Flight {
     }
 
     /// Remembers of the replica how an attempt went, if that can be said.
-    pub(crate) fn judge(&mut self, went_well: Option<bool>) {
+    pub(crate) fn judge(&mut self, grade: Option<Grade>) {
         self.judged = true;
         let moment = self.worker.moment();
         let ticket = self.ticket.take();
         let lane = self.place.lane();
         let (endpoint, outliers) = (&self.target().endpoint, &lane.service_state.outliers);
         if let Some(ticket) = ticket {
-            outliers.settle(endpoint, ticket, went_well, moment.now);
+            outliers.settle(endpoint, ticket, grade.map(|grade| grade == Grade::Good), moment.now);
         }
-        if let Some(went_well) = went_well {
-            endpoint.latency.learn(moment, self.begun.elapsed(), !went_well);
-            outliers.learn(&lane.targets, self.place.target, went_well, moment);
+        if let Some(grade) = grade {
+            endpoint.latency.learn(moment, self.begun.elapsed(), grade != Grade::Good);
+            outliers.learn(&lane.targets, self.place.target, grade, moment);
         }
     }
 

@@ -28,6 +28,21 @@ const WORSE: u64 = 3;
 const GENTLE: u64 = 10_000;
 const TERMS: Terms = Terms { first: 30_000, longest: 300_000, successes: 3, forgiven: 300_000 };
 
+/// What an attempt says about its replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grade {
+    Good,
+    /// It failed in a way that may be the request's fault, such as with 500: only the others' attempts tell.
+    Doubtful,
+    Bad,
+}
+
+impl From<bool> for Grade {
+    fn from(went_well: bool) -> Self {
+        if went_well { Self::Good } else { Self::Bad }
+    }
+}
+
 /// What requests need to know about a replica's health. Belongs to its endpoint.
 #[derive(Debug)]
 pub(crate) struct Health {
@@ -105,10 +120,10 @@ impl Outliers {
     }
 
     /// Learns how an attempt at `targets[index]` went. `targets` are all replicas of the service.
-    pub(crate) fn learn(&self, targets: &[Target], index: usize, went_well: bool, moment: Moment) {
+    pub(crate) fn learn(&self, targets: &[Target], index: usize, grade: Grade, moment: Moment) {
         let health = &targets[index].endpoint.health;
         health.attempts.add(moment.worker, moment.now);
-        if went_well {
+        if grade == Grade::Good {
             if health.in_a_row.load(Relaxed) != 0 {
                 health.in_a_row.store(0, Relaxed);
             }
@@ -116,7 +131,12 @@ impl Outliers {
         }
         health.failures.add(moment.worker, moment.now);
         let in_a_row = health.in_a_row.fetch_add(1, Relaxed) + 1;
-        if !health.is_ejected() && (in_a_row >= IN_A_ROW || fails_more(targets, index, moment.now)) {
+        if health.is_ejected() {
+            return;
+        }
+        let row =
+            in_a_row >= IN_A_ROW && (grade == Grade::Bad || others_are_well(targets, index, moment.now));
+        if row || fails_more(targets, index, moment.now) {
             self.eject(&targets[index].endpoint, moment.now);
         }
     }
@@ -169,18 +189,30 @@ impl Outliers {
 
 /// Whether one replica fails often, and much more often than the others together.
 fn fails_more(targets: &[Target], index: usize, now: u64) -> bool {
-    let counts = |target: &Target| {
-        let health = &target.endpoint.health;
-        (health.failures.sum(now), health.attempts.sum(now))
-    };
-    let (failures, attempts) = counts(&targets[index]);
+    let (failures, attempts) = counts(&targets[index], now);
     if attempts < VOLUME || failures * 100 < attempts * PERCENT {
         return false;
     }
-    let others =
-        targets.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, target)| counts(target));
-    let (other_failures, other_attempts) = others.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let (other_failures, other_attempts) = others(targets, index, now);
     other_attempts >= VOLUME && failures * other_attempts >= other_failures * attempts * WORSE
+}
+
+/// Whether the others together have had attempts, and few failures: what fails at one replica alone is no fault of the requests.
+fn others_are_well(targets: &[Target], index: usize, now: u64) -> bool {
+    let (failures, attempts) = others(targets, index, now);
+    attempts >= VOLUME && failures * WORSE * 100 < attempts * PERCENT
+}
+
+/// Failures and attempts of one replica, lately.
+fn counts(target: &Target, now: u64) -> (u64, u64) {
+    let health = &target.endpoint.health;
+    (health.failures.sum(now), health.attempts.sum(now))
+}
+
+/// Those of all replicas but one.
+fn others(targets: &[Target], index: usize, now: u64) -> (u64, u64) {
+    let others = targets.iter().enumerate().filter(|(other, _)| *other != index);
+    others.map(|(_, target)| counts(target, now)).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 #[cfg(test)]
@@ -190,7 +222,33 @@ mod tests {
     use crate::testing::table_of;
 
     fn judge(outliers: &Outliers, targets: &[Target], index: usize, went_well: bool, now: u64) {
-        outliers.learn(targets, index, went_well, Moment { worker: 0, now });
+        outliers.learn(targets, index, went_well.into(), Moment { worker: 0, now });
+    }
+
+    #[test]
+    fn doubtful_failures_put_a_replica_out_only_where_the_others_are_well() {
+        // Doubtful failures of a hundred attempts at each of the others.
+        for (others, expected) in [(0, true), (5, true), (20, false), (100, false)] {
+            let table = table_of(3);
+            let Lane { targets, service_state, .. } = &table.lanes[0];
+            let learn = |index, grade| {
+                service_state.outliers.learn(targets, index, grade, Moment { worker: 0, now: 100 });
+            };
+            for index in [1, 2] {
+                // Never five in a row.
+                for n in 0..100 {
+                    learn(index, if n % 4 == 0 && n / 4 < others { Grade::Doubtful } else { Grade::Good });
+                }
+            }
+            (0..5).for_each(|_| learn(0, Grade::Doubtful));
+            assert_eq!(!ejected(targets).is_empty(), expected, "{others}");
+        }
+        let table = table_of(3);
+        let Lane { targets, service_state, .. } = &table.lanes[0];
+        for _ in 0..40 {
+            service_state.outliers.learn(targets, 0, Grade::Doubtful, Moment { worker: 0, now: 100 });
+        }
+        assert!(ejected(targets).is_empty(), "nothing is known of the others");
     }
 
     fn ejected(targets: &[Target]) -> Vec<usize> {

@@ -14,6 +14,7 @@ use crate::admit;
 use crate::attempt::{Way, choose};
 use crate::fault::{Code, Fault};
 use crate::flight::Flight;
+use crate::outlier::Grade;
 use crate::pool;
 use crate::records::Outcome;
 use crate::table::{Kind, Table};
@@ -72,7 +73,7 @@ async fn reach(worker: &Rc<Worker>, mut way: Way) -> Result<(TcpStream, Flight),
         let connect = way.view.lanes[way.lane].timeouts.connect;
         match timeout(connect, pool::dial(endpoint)).await {
             Ok(Ok(stream)) => {
-                flight.judge(Some(true));
+                flight.judge(Some(Grade::Good));
                 flight.connected();
                 admission.settle(Some(true));
                 flight.carry(admission);
@@ -83,7 +84,7 @@ async fn reach(worker: &Rc<Worker>, mut way: Way) -> Result<(TcpStream, Flight),
         }
         except = Some(endpoint.id);
         flight.unreachable();
-        flight.judge(Some(false));
+        flight.judge(Some(Grade::Bad));
     }
     admission.settle(Some(false));
     Err(Fault::new(Code::ConnectFailed, "no replica could be reached"))
