@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::place::{self, FileArg, Place};
-use super::show::style::Symbols;
+use super::show::style::{self, Symbols};
 use super::show::terminal;
 use super::{output, show};
 
@@ -35,8 +35,14 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     let now = place::now();
     // An app that was started a moment ago has no whole minute to divide by.
     let seconds = (now.saturating_sub(status.started_at) / 1000).clamp(1, MINUTE);
-    // An older control plane knows nothing of this; everything else can be shown all the same.
-    let traffic = place.client().traffic(seconds).await.ok();
+    let traffic = match place.client().traffic(seconds).await {
+        Ok(traffic) => Some(traffic),
+        // Everything else can be shown all the same.
+        Err(error) => {
+            output::note(format!("{}: the traffic is not known: {error}", style::busy("warning")))?;
+            None
+        }
+    };
     if args.json {
         return output::json(&Everything { status: &status, traffic: traffic.as_ref() });
     }
