@@ -71,6 +71,19 @@ fn the_sound_one_is_sound() {
     assert_eq!(support::parse(SOUND).unwrap().warnings, []);
 }
 
+/// What was found by fuzzing stays found.
+#[test]
+fn the_seeds_of_the_fuzz_target_hold() {
+    let folder = support::folder();
+    let context = support::context(folder.path());
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/parse");
+    let seeds: Vec<_> = std::fs::read_dir(seeds).unwrap().map(|seed| seed.unwrap().path()).collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        check(&std::fs::read_to_string(seed).unwrap(), &context);
+    }
+}
+
 #[test]
 fn damaged_manifests_are_refused_politely() {
     let folder = support::folder();

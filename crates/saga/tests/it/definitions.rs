@@ -271,3 +271,27 @@ proptest::proptest! {
         }
     }
 }
+
+/// What was found by fuzzing stays found; the contract is that of the fuzz target.
+#[test]
+fn the_seeds_of_the_fuzz_target_hold() {
+    const CONTRACT: &str = r#"{ "paths": { "/a/{id}": { "post": { "operationId": "do",
+      "parameters": [{ "name": "id", "in": "path" }] }, "get": { "operationId": "get" } } } }"#;
+    let contracts: Contracts = [("s".to_owned(), Contract::read(CONTRACT).ok())].into();
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/definition");
+    let seeds: Vec<_> = std::fs::read_dir(seeds).unwrap().map(|seed| seed.unwrap().path()).collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let text = std::fs::read_to_string(&seed).unwrap();
+        match read(&text, &contracts) {
+            Ok(plan) => {
+                let json = serde_json::to_string(&plan).unwrap();
+                assert_eq!(serde_json::from_str::<saga::plan::Plan>(&json).unwrap(), plan);
+            }
+            Err(faults) => {
+                assert!(!faults.is_empty());
+                assert!(faults.iter().all(|fault| text.get(fault.span.clone()).is_some()), "{seed:?}");
+            }
+        }
+    }
+}
