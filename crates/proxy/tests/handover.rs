@@ -6,9 +6,12 @@ mod common;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::tls::*;
 use common::traffic::{Traffic, echoing, say};
 use common::*;
 use http::{Request, Response};
@@ -21,6 +24,7 @@ use proxy::link::{Client, Hello, LinkError, path};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 const SOCKET: &str = "HANDOVER_TEST_SOCKET";
 const WORKERS: &str = "HANDOVER_TEST_WORKERS";
@@ -368,4 +372,41 @@ async fn a_retired_data_plane_refuses_tables_and_a_successor_is_no_leader_yet() 
     refused(client.apply(&RouteTable { version: 9, ..table.clone() }).await.map(drop));
     assert!(!client.load().await.unwrap().settled);
     drop(second);
+}
+
+/// The certificates come with the successor's first table, before it accepts anything.
+#[tokio::test]
+async fn https_goes_on_without_a_failed_handshake() {
+    let (site, authority) = (Site::new(), Authority::new());
+    let (address, back) = (free(), named("ok").await);
+    let files = Files::new(authority.issue("app.example"));
+    let table = |version| {
+        let table = Table::new().version(version);
+        let table = table.gateway_with(address, vec![route("/", "s")], files.settings());
+        table.upstream("s", Protocol::Http, &[back]).0
+    };
+    let (mut old, mut client) = site.first(2, &table(1)).await;
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut load = JoinSet::new();
+    for _ in 0..4 {
+        let (stop, done, tls) = (Arc::clone(&stop), Arc::clone(&done), authority.client(&["http/1.1"]));
+        load.spawn(async move {
+            while !stop.load(Relaxed) {
+                let (_, answer) = fetch_tls(address, &tls, request("GET", "/", "")).await;
+                assert_eq!(text(answer).await, "ok");
+                done.fetch_add(1, Relaxed);
+            }
+        });
+    }
+    let more = async || {
+        let enough = done.load(Relaxed) + 50;
+        until("more is served", async || (done.load(Relaxed) > enough).then_some(())).await;
+    };
+    more().await;
+    let (_new, _client) = site.replace(&mut client, 2, &table(2)).await;
+    more().await;
+    old.ended().await;
+    more().await;
+    stop.store(true, Relaxed);
+    load.join_all().await;
 }
