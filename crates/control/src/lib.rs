@@ -13,14 +13,17 @@
 //! control plane has to find again is in the database or in the environment of the processes themselves; the
 //! data plane and the services run on when this process dies.
 
+mod adopt;
 mod cleanup;
 mod control;
 mod deploy;
 mod driver;
+mod edges;
 mod environment;
 pub mod gate;
 mod history;
 mod lock;
+mod loops;
 mod paths;
 mod ports;
 mod reconcile;

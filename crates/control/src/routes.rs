@@ -135,6 +135,7 @@ fn upstream(
         in_flight: service.limits.in_flight,
         shares: shares.get(&service.name).cloned().unwrap_or_default(),
         outside: None,
+        hold: service.scale.to_zero(),
     }
 }
 
@@ -147,6 +148,7 @@ fn outside(external: &External) -> Upstream {
         retries: limits.retries,
         in_flight: limits.in_flight,
         shares: vec![],
+        hold: false,
         outside: Some(Outside { url: external.url.clone(), ca: external.ca.clone(), trace: external.trace }),
     }
 }
@@ -162,6 +164,7 @@ fn saga_api(sagas: &Sagas) -> Upstream {
         in_flight: u32::MAX,
         shares: vec![],
         outside: None,
+        hold: false,
     }
 }
 

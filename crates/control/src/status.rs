@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{DesiredState, ObservedState, Phase, ReleaseId, ReplicaState, ServiceName, ServiceSpec};
 use planner::rollout::{Deployment, Outcome, Stage};
@@ -38,6 +39,8 @@ pub struct ServiceStatus {
     pub deployment: Deployment,
     /// Its replicas by number.
     pub replicas: BTreeMap<u32, ReplicaState>,
+    /// How long it took the last time from the first request that waited for it to its first replica.
+    pub cold_start: Option<Duration>,
 }
 
 /// How far the release of a service is.
@@ -160,7 +163,8 @@ pub fn service(
         Preparation::Done(_) if was_ready && ready < wanted => Health::Degraded,
         Preparation::Done(_) => Health::Starting,
     };
-    ServiceStatus { health, wanted, ready, preparation, deployment: deployment.clone(), replicas }
+    let deployment = deployment.clone();
+    ServiceStatus { health, wanted, ready, preparation, deployment, replicas, cold_start: None }
 }
 
 #[cfg(test)]

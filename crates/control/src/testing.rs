@@ -21,7 +21,7 @@ pub fn service(name: &str, calls: &[&str]) -> ServiceSpec {
             failures: 3,
         },
         calls: calls.iter().map(|c| Call { callee: c.parse().unwrap(), listen: None }).collect(),
-        scale: Scale { min: 1, max: 1, concurrency: None },
+        scale: Scale::fixed(1),
         deploy: Deploy {
             strategy: DeployStrategy::Rolling,
             hold: Duration::from_secs(5),

@@ -34,7 +34,7 @@ pub struct World {
     pub store: Arc<Store>,
     /// Processes. Its `observed()` is the observed state.
     pub supervisor: Supervisor,
-    /// What was asked for by hand. Written by the API.
+    /// What was asked for, by hand or by the load. Written by the API and by `autoscale`.
     pub wishes: State<Wishes>,
     /// What each service is to run, and how it gets there. Written through [`World::deploy`].
     pub deployments: State<Arc<BTreeMap<ServiceName, Deployment>>>,
@@ -48,6 +48,10 @@ pub struct World {
     pub edges: State<Arc<BTreeMap<EdgeKey, SocketAddr>>>,
     /// The data plane. Written by `data_plane`.
     pub data_plane: State<DataPlane>,
+    /// What is asked of each service. Written by `data_plane`.
+    pub demand: State<Arc<Demand>>,
+    /// How long each service took the last time from the first request that waited to the first replica. Written by `autoscale`.
+    pub cold_starts: State<BTreeMap<ServiceName, Duration>>,
     /// What happens between services. Written by `data_plane`.
     pub traffic: Traffic,
     /// Whether the app is to run. Written by [`crate::Control`].
@@ -97,7 +101,18 @@ impl<T: Clone + PartialEq> State<T> {
     }
 }
 
-/// What was asked for by hand.
+/// What is asked of services at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Demand {
+    /// The moment: Unix milliseconds; 0 before the first.
+    pub at: u64,
+    /// Requests in flight at each, those that wait for a replica included.
+    pub in_flight: BTreeMap<ServiceName, u64>,
+    /// Requests that replicas of each have had. A replica that leaves takes its own along.
+    pub requests: BTreeMap<ServiceName, u64>,
+}
+
+/// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wishes {
     /// Replica counts in place of the manifest's.
@@ -195,6 +210,22 @@ impl World {
         self.deployments.get().values().flat_map(|d| &d.rollout).any(|rollout| rollout.watching.is_some())
     }
 
+    /// Whether some service has no replica until somebody asks for it.
+    pub fn sleeps(&self) -> bool {
+        let mut services = self.desired.services.values().filter(|service| service.scale.to_zero());
+        services.any(|service| self.replicas_wanted(service) == 0)
+    }
+
+    /// Orders new processes for a service, also from whoever comes after this control plane.
+    pub fn order_restart(&self, service: &ServiceName) -> Result<(), StoreError> {
+        let at = now();
+        self.store.set_restart(service, at)?;
+        self.wishes.update(|wishes| {
+            wishes.restarts.insert(service.clone(), at);
+        });
+        Ok(())
+    }
+
     /// Records a deployment, and puts it into force. [`World::deploying`] has to be held since the one before was read.
     pub async fn deploy(&self, service: &ServiceName, deployment: Deployment) -> Result<(), StoreError> {
         let (store, name, recorded) = (self.store.clone(), service.clone(), deployment.clone());
@@ -229,7 +260,25 @@ impl World {
         if self.mode.get() == Mode::Stopping {
             return 0;
         }
-        self.wishes.get().scales.get(&service.name).copied().unwrap_or(service.scale.min)
+        let scale = &service.scale;
+        let asked = self.wishes.get().scales.get(&service.name).copied();
+        match asked {
+            // What was asked for may be older than the manifest.
+            Some(asked) if scale.min < scale.max => asked.clamp(scale.min, scale.max),
+            Some(asked) => asked,
+            None => scale.initial(),
+        }
+    }
+
+    /// Gives a service another number of replicas, also for whoever comes after this control plane.
+    pub async fn scale(&self, service: &ServiceName, replicas: u32) -> Result<(), StoreError> {
+        let (store, name) = (self.store.clone(), service.clone());
+        let stored = tokio::task::spawn_blocking(move || store.set_scale(&name, replicas)).await;
+        stored.map_err(|e| StoreError::Unreadable(e.to_string()))??;
+        self.wishes.update(|wishes| {
+            wishes.scales.insert(service.clone(), replicas);
+        });
+        Ok(())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use model::{Deploy, DeployStrategy, Health, HealthCheck, Limits, Protocol, Scale, StopPolicy, StopSignal};
+use model::{
+    Deploy, DeployStrategy, Health, HealthCheck, Limits, Pace, Protocol, Scale, StopPolicy, StopSignal,
+};
 
 use crate::code;
 use crate::keys::{DEPLOY, HEALTH, Kind, LIMITS, STOP};
@@ -55,12 +57,11 @@ fn probe(table: &Section<'_>, check: HealthCheck) -> Health {
 }
 
 pub(crate) fn scale(service: &Section<'_>) -> Scale {
-    let fixed = |n: u32| Scale { min: n, max: n, concurrency: None };
-    let usual = fixed(service.fallback("scale").parse().unwrap_or(1));
+    let usual = Scale::fixed(service.fallback("scale").parse().unwrap_or(1));
     let Some(value) = service.get("scale") else { return usual };
     if value.is_integer() {
         let number = value.alternative(|k| matches!(k, Kind::Integer(..))).integer();
-        return number.map_or(usual, fixed);
+        return number.map_or(usual, Scale::fixed);
     }
     if !value.is_table() {
         value.wrong_type();
@@ -81,8 +82,20 @@ pub(crate) fn scale(service: &Section<'_>) -> Scale {
         Some((max, _)) => max,
         None => min.max(1),
     };
+    let pace = Pace {
+        window: table.duration("window"),
+        down_delay: table.duration("down_delay"),
+        up_rate: table.integer("up_rate"),
+        down_rate: table.integer("down_rate"),
+    };
+    for key in ["window", "down_delay", "up_rate", "down_rate"] {
+        if let Some(span) = table.key_span(key).filter(|_| table.key_span("concurrency").is_none()) {
+            let fault = crate::Fault::error(code::CONFLICT, span, format!("`{key}` is for autoscaling only"));
+            table.sink.push(fault.hint("add `concurrency = …`, or leave the key out"));
+        }
+    }
     table.done();
-    Scale { min, max, concurrency }
+    Scale { min, max, concurrency, pace }
 }
 
 /// How long a rolling deploy watches its first new replica when nobody says.

@@ -10,7 +10,8 @@ use manifest::Parsed;
 use model::template::CallPart;
 use model::{
     AccessLog, Build, Call, Command, Deploy, DeployStrategy, ExternalLimits, GatewayTls, Health, HealthCheck,
-    Limits, Protocol, RateLimit, Scale, Segment, ServiceSpec, StopPolicy, StopSignal, Template, Variable,
+    Limits, Pace, Protocol, RateLimit, Scale, Segment, ServiceSpec, StopPolicy, StopSignal, Template,
+    Variable,
 };
 
 const EVERYTHING: &str = r#"
@@ -155,7 +156,7 @@ fn policies_become_what_they_say() {
             failures: 5
         }
     );
-    assert_eq!(inventory.scale, Scale { min: 0, max: 4, concurrency: Some(50) });
+    assert_eq!(inventory.scale, Scale { min: 0, max: 4, concurrency: Some(50), pace: Pace::default() });
     let deploy = |strategy, hold, success| Deploy { strategy, hold, success, ready: Duration::from_secs(60) };
     let canary = DeployStrategy::Canary { steps: vec![0.5, 10.0, 50.0] };
     assert_eq!(inventory.deploy, deploy(canary, Duration::from_millis(1500), 99.5));
@@ -243,8 +244,8 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(service(&parsed, "cache").health.check, HealthCheck::Tcp);
     assert_eq!(service(&parsed, "cache").health.interval, Duration::from_secs(5));
     assert_eq!(payments.protocol, Protocol::Http);
-    assert_eq!(payments.scale, Scale { min: 1, max: 1, concurrency: None });
-    assert_eq!(service(&parsed, "cache").scale, Scale { min: 3, max: 3, concurrency: None });
+    assert_eq!(payments.scale, Scale::fixed(1));
+    assert_eq!(service(&parsed, "cache").scale, Scale::fixed(3));
     let deploy = |strategy, hold| Deploy {
         strategy,
         hold: Duration::from_secs(hold),

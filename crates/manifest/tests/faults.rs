@@ -234,6 +234,19 @@ fn values() {
 }
 
 #[test]
+fn scaling_by_load() {
+    insta::assert_snapshot!(picture(&service("scale = { max = 3, window = \"10s\" }\n")), @r#"
+    error[manifest-conflict]: `window` is for autoscaling only
+     --> isles.toml:4:20
+      |
+    4 | scale = { max = 3, window = "10s" }
+      |                    ^^^^^^
+      |
+      = help: add `concurrency = …`, or leave the key out
+    "#);
+}
+
+#[test]
 fn deploys() {
     insta::assert_snapshot!(picture(&service("deploy = { steps = [10, 1, 200] }\n")), @r#"
     error[manifest-conflict]: `steps` is for canary deploys only

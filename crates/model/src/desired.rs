@@ -253,6 +253,47 @@ pub struct Scale {
     pub max: u32,
     /// Requests in flight that one replica should have; `None` means replicas are set by hand.
     pub concurrency: Option<u32>,
+    /// How fast replicas follow the requests.
+    #[serde(default)]
+    pub pace: Pace,
+}
+
+impl Scale {
+    /// Replicas that are set by hand, and are so many at first.
+    pub fn fixed(replicas: u32) -> Self {
+        Self { min: replicas, max: replicas, concurrency: None, pace: Pace::default() }
+    }
+
+    /// Replicas at first. A service that may have none begins with one: whoever starts an app wants to know that all of it
+    /// starts.
+    pub fn initial(&self) -> u32 {
+        if self.concurrency.is_some() { self.min.max(1) } else { self.min }
+    }
+
+    /// Whether it may be without a replica until somebody asks for it.
+    pub fn to_zero(&self) -> bool {
+        self.min == 0 && self.concurrency.is_some()
+    }
+}
+
+/// How fast replicas follow the requests. The defaults are Knative's
+/// (<https://knative.dev/docs/serving/autoscaling/>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// The time over which requests in flight are averaged; in a panic a tenth of it.
+    pub window: Duration,
+    /// How long fewer replicas must have been enough before any goes.
+    pub down_delay: Duration,
+    /// At most so many times the ready replicas after one decision.
+    pub up_rate: u32,
+    /// At least the ready replicas divided by this after one decision.
+    pub down_rate: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(60), down_delay: Duration::ZERO, up_rate: 1000, down_rate: 2 }
+    }
 }
 
 /// `deploy`.

@@ -158,6 +158,9 @@ pub struct Upstream {
     /// Set for a system outside: the data plane looks for its addresses itself, and `endpoints` is empty.
     #[serde(default)]
     pub outside: Option<Outside>,
+    /// Requests wait for a replica, as long as they may, where there is none: one is started for them.
+    #[serde(default)]
+    pub hold: bool,
 }
 
 /// What the data plane has to know of a system outside.

@@ -113,5 +113,6 @@ fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr) -> Up
         in_flight: u32::MAX,
         shares: vec![],
         outside: None,
+        hold: false,
     }
 }

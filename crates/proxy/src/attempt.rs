@@ -23,6 +23,8 @@ use crate::worker::{View, Worker};
 
 /// How long a request waits for a replica to appear.
 const APPEAR: Duration = Duration::from_secs(1);
+/// How long where one is started for it: its deadline comes first.
+const HELD: Duration = Duration::from_secs(86_400);
 /// How long the control plane gets to say where the only replica, which cannot be reached, has gone.
 const NEWS: Duration = Duration::from_millis(250);
 
@@ -127,7 +129,7 @@ async fn wait_for_other(
     except: Option<u64>,
     safe: bool,
 ) -> Result<Pick, Fault> {
-    let patience = if way.lane().targets.is_empty() { APPEAR } else { NEWS };
+    let patience = if way.lane().targets.is_empty() { way.lane().patience() } else { NEWS };
     let mut until = (Instant::now() + patience).min(way.deadline);
     loop {
         let news = timeout_at(until.into(), worker.changed(&way.view)).await.is_ok();
@@ -135,7 +137,7 @@ async fn wait_for_other(
             let was_there = !way.lane().targets.is_empty();
             way.renew(worker)?;
             if was_there && way.lane().targets.is_empty() {
-                until = (Instant::now() + APPEAR).min(way.deadline);
+                until = (Instant::now() + way.lane().patience()).min(way.deadline);
             }
         }
         if !way.lane().targets.is_empty() {
@@ -152,10 +154,19 @@ async fn wait_for_other(
 }
 
 impl Lane {
+    /// How long a request waits for the first replica, if its deadline lets it.
+    fn patience(&self) -> Duration {
+        if self.hold { HELD } else { APPEAR }
+    }
+
     /// Why nobody can be asked.
     fn nobody(&self) -> Fault {
         match &self.trouble {
             Some(trouble) => Fault::new(Code::Unresolved, format!("{}: {trouble}", self.service)),
+            None if self.hold => {
+                let detail = format!("{} had no replica, and none was ready in time", self.service);
+                Fault::new(Code::NoReplica, detail).retry_after(1)
+            }
             None => Fault::new(Code::NoReplica, format!("no replica of {} is ready", self.service)),
         }
     }

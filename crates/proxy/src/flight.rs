@@ -163,6 +163,10 @@ impl Flight {
         }
         let lane = self.place.lane();
         let moment = self.worker.moment();
+        if !went_well {
+            // Its head may have come quickly; those who wait for the rest know better.
+            self.endpoint().latency.learn(moment, self.begun.elapsed(), true);
+        }
         lane.service_state.outliers.learn(&lane.targets, self.place.target, went_well.into(), moment);
         if let Some(admission) = &mut self.admission {
             admission.settle(Some(went_well));

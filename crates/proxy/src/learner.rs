@@ -29,6 +29,10 @@ impl Learner {
     /// Follows a new table.
     pub(crate) fn follow(&self, targets: &[Target], bulkhead: &Bulkhead) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if targets.is_empty() {
+            // Whoever waits now waits for a replica to start, which says nothing about how many it can take.
+            state.gradient = Gradient::default();
+        }
         let bounds = bounds(targets, bulkhead);
         state.gradient.scale(bounds);
         bulkhead.set_learned(learned(&state.gradient, bounds));

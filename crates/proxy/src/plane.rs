@@ -24,7 +24,7 @@ use crate::patience::Patience;
 use crate::spans::Spans;
 use crate::survey;
 use crate::table::{Compiler, Entry, Kind, Table};
-use crate::worker::{self, Command, Retirement};
+use crate::worker::{self, Command, Retirement, Waiting};
 
 /// How often limits are learned anew.
 const LEARN: Duration = Duration::from_millis(250);
@@ -184,15 +184,19 @@ impl Plane {
         }
     }
 
-    /// Leaves the listening sockets to a successor that accepts there already. The first future ends when nothing is
+    /// Leaves the listening sockets to another data plane that accepts there. The first future ends when nothing is
     /// accepted any more, the second when nothing is left of what was.
-    pub(crate) fn retire(&mut self) -> (impl Future<Output = ()> + use<>, impl Future<Output = ()> + use<>) {
+    pub(crate) fn retire(
+        &mut self,
+        waiting: Waiting,
+    ) -> (impl Future<Output = ()> + use<>, impl Future<Output = ()> + use<>) {
         self.ending = true;
         self.open.clear();
+        self.inherited.clear();
         let (mut stopped, mut settled, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         for worker in &self.workers {
             let [(a, stop), (b, settle), (c, end)] = std::array::from_fn(|_| oneshot::channel());
-            let stages = Retirement { stopped: a, settled: b, empty: c };
+            let stages = Retirement { waiting, stopped: a, settled: b, empty: c };
             if worker.send(Command::Retire(stages)).is_ok() {
                 stopped.push(stop);
                 settled.push(settle);
@@ -247,7 +251,13 @@ impl Plane {
         let mut listeners: Vec<_> =
             table.entries.iter().map(|(address, entry)| listener_stats(&table, *address, entry)).collect();
         listeners.sort_by_key(|listener| listener.address);
-        Stats { version: table.version, endpoints, listeners, outside: self.compiler.outside_stats() }
+        Stats {
+            version: table.version,
+            endpoints,
+            listeners,
+            outside: self.compiler.outside_stats(),
+            in_flight: survey::in_flight(&table),
+        }
     }
 
     /// Everything that was counted of requests.

@@ -115,10 +115,12 @@ fn allow_many_files() {
 }
 
 /// Ends when a part that is not for ever has been played for too long.
-async fn outlived(seat: &Seat) {
+async fn outlived(seat: &Rc<Seat>) {
     tokio::time::sleep(UNUSED).await;
     if seat.role() == Role::Successor {
-        return warn!("nobody made this data plane lead");
+        warn!("nobody made this data plane lead");
+        let seat = Rc::clone(seat);
+        tokio::task::spawn_local(async move { seat.withdraw().await });
     }
     seat.retired().await;
     tokio::time::sleep(RETIREMENT).await;

@@ -1,10 +1,10 @@
 //! Reads what the workers counted, for the control plane; and what is learned from it here.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::Tally;
+use model::{ServiceName, Tally};
 
 use crate::link::{EdgeSignals, ReplicaSignals, ServiceSignals, Signals};
 use crate::table::{Endpoint, Entry, Kind, Lane, Table};
@@ -28,6 +28,11 @@ pub(crate) fn signals<'a>(
     let mut services: Vec<_> = services(table).map(service).collect();
     services.sort_by(|a, b| a.service.cmp(&b.service));
     Signals { edges, replicas, services }
+}
+
+/// The requests under way at each service, those that wait for a replica included.
+pub(crate) fn in_flight(table: &Table) -> BTreeMap<ServiceName, u64> {
+    services(table).map(|lane| (lane.service.clone(), lane.service_state.bulkhead.crowd().inside())).collect()
 }
 
 /// Learns how many requests each service can take.

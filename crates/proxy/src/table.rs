@@ -101,6 +101,8 @@ pub(crate) struct Lane {
     pub outside: Option<Arc<Outside>>,
     /// Why there may be no target.
     pub trouble: Option<String>,
+    /// Where there is no target, one is on its way: requests wait for it.
+    pub hold: bool,
     /// How requests are divided among releases; none where every target counts the same.
     pub split: Option<Split>,
     pub edge: Arc<Edge>,
@@ -346,6 +348,7 @@ impl Compiler {
                 targets: Vec::new(),
                 outside: None,
                 trouble: None,
+                hold: false,
                 split: None,
                 edge,
                 service_state,
@@ -381,6 +384,7 @@ impl Compiler {
             targets,
             outside,
             trouble,
+            hold: upstream.hold,
             split,
             edge,
             service_state,

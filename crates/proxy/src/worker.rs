@@ -40,13 +40,23 @@ pub(crate) enum Command {
     Swapped { done: oneshot::Sender<()> },
     /// Close all listeners, let requests end, and end.
     Drain { done: oneshot::Sender<()> },
-    /// Somebody else accepts at the same sockets: leave it to them, and end what there is.
+    /// Another data plane accepts at the same addresses: leave it to that one, and end what there is.
     Retire(Retirement),
+}
+
+/// What becomes of connections that nobody has accepted yet when a thread stops accepting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// They are served: closing the socket would reset them.
+    Serve,
+    /// They are somebody else's, who accepts at the same socket.
+    Leave,
 }
 
 /// The stages of a thread's retirement: each is told when it is reached.
 #[derive(Debug)]
 pub(crate) struct Retirement {
+    pub waiting: Waiting,
     /// It accepts no more connections.
     pub stopped: oneshot::Sender<()>,
     /// No request can begin any more.
@@ -152,8 +162,7 @@ pub(crate) fn spawn(index: usize, shared: Arc<Shared>) -> io::Result<mpsc::Unbou
 
 struct Listening {
     address: SocketAddr,
-    /// Whether connections that wait are to be served.
-    stop: oneshot::Sender<bool>,
+    stop: oneshot::Sender<Waiting>,
     task: JoinHandle<()>,
     gate: Gate,
 }
@@ -175,7 +184,7 @@ async fn obey(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Command>) 
             Command::Swapped { done } => {
                 let view = worker.view();
                 for gone in listening.extract_if(.., |l| !view.entries.contains_key(&l.address)) {
-                    stop(gone, true).await.close();
+                    stop(gone, Waiting::Serve).await.close();
                 }
                 gates.retain(|gate| !gate.is_closed() || !gate.is_empty());
                 worker.pools.retain(&view);
@@ -184,7 +193,7 @@ async fn obey(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Command>) 
             }
             Command::Drain { done } => {
                 for gone in listening.drain(..) {
-                    stop(gone, true).await;
+                    stop(gone, Waiting::Serve).await;
                 }
                 gates.iter().for_each(Gate::close);
                 if tokio::time::timeout(DRAIN, all_empty(&gates)).await.is_err() {
@@ -196,7 +205,7 @@ async fn obey(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Command>) 
             }
             Command::Retire(stages) => {
                 for gone in listening.drain(..) {
-                    stop(gone, false).await;
+                    stop(gone, stages.waiting).await;
                 }
                 // Whoever waits for the stages may have left.
                 let _ = stages.stopped.send(());
@@ -232,10 +241,10 @@ fn start(worker: Rc<Worker>, address: SocketAddr, socket: TcpListener) -> Listen
     Listening { address, stop, task, gate }
 }
 
-/// Stops accepting; `take_waiting` says whether this is the end of the socket, or somebody else accepts there.
-async fn stop(gone: Listening, take_waiting: bool) -> Gate {
+/// Stops accepting.
+async fn stop(gone: Listening, waiting: Waiting) -> Gate {
     // Gone already if the task ended.
-    let _ = gone.stop.send(take_waiting);
+    let _ = gone.stop.send(waiting);
     let _ = gone.task.await;
     gone.gate
 }
@@ -245,12 +254,12 @@ async fn accept(
     address: SocketAddr,
     socket: TcpListener,
     gate: Gate,
-    mut stopped: oneshot::Receiver<bool>,
+    mut stopped: oneshot::Receiver<Waiting>,
 ) {
     let serve = |stream: TcpStream, peer: SocketAddr| {
         spawn_local(connection::serve(Rc::clone(&worker), address, stream, peer, gate.clone()));
     };
-    let take_waiting = loop {
+    let waiting = loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => serve(stream, peer),
@@ -259,11 +268,12 @@ async fn accept(
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            how = &mut stopped => break how.unwrap_or(true),
+            how = &mut stopped => break how.unwrap_or(Waiting::Serve),
         }
     };
-    // Connections that the kernel has established are served: closing the socket would reset them.
-    while take_waiting && let Some(Ok((stream, peer))) = socket.accept().now_or_never() {
+    while waiting == Waiting::Serve
+        && let Some(Ok((stream, peer))) = socket.accept().now_or_never()
+    {
         serve(stream, peer);
     }
 }

@@ -80,7 +80,7 @@ async fn one_of_three(sickness: Sickness) -> Report {
     let callers = Traffic::new().h1(place.sick, 6, "GET", "/").h1(place.sick, 2, "POST", "/");
     callers.more(500).await;
     a.becomes(sickness).await;
-    callers.more(7500).await;
+    callers.more(9500).await;
     callers.stop().await
 }
 

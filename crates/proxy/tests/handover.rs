@@ -335,7 +335,8 @@ async fn whoever_dies_on_the_way_leaves_one_data_plane_that_serves() {
     late.ended().await;
     assert_eq!(site.who_leads().await.pid, second.pid());
     traffic.more(100).await;
-    assert_eq!(traffic.stop().await.failed(), 0);
+    let report = traffic.stop().await;
+    assert_eq!(report.failed(), 0, "{:?}", report.outcomes);
     first.ended().await;
 
     // The predecessor dies when the successor has everything: it leads all the same.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::traffic::{echoing, say};
 use common::*;
 use http::Request;
 use model::Protocol;
@@ -173,6 +174,43 @@ async fn without_a_replica_a_request_waits_for_one_a_little() {
     );
     plane.apply(&table.0).await;
     assert_eq!(waiting.await.unwrap(), (200, "late".to_owned()));
+}
+
+#[tokio::test]
+async fn a_service_that_is_scaled_to_zero_has_its_requests_held_until_a_replica_is_there_or_their_time_is_up()
+{
+    let (gateway, tcp) = (free(), free());
+    let table = |version, http: &[SocketAddr], bytes: &[SocketAddr]| {
+        let table = Table::new().version(version).edge(gateway, "web", "s").edge(tcp, "web", "t");
+        let table = table.upstream("s", Protocol::Http, http).hold("s");
+        table.upstream("t", Protocol::Tcp, bytes).hold("t").0
+    };
+    let mut plane = Plane::with(&table(1, &[], &[])).await;
+    let mut late = request("GET", "/", "");
+    late.headers_mut().insert("x-isles-deadline", "1500".parse().unwrap());
+    let begun = Instant::now();
+    let refused = fetch(gateway, late).await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["x-isles-error"], "no_replica");
+    assert!(begun.elapsed() >= Duration::from_millis(1400), "it was held for longer than others wait");
+
+    let mut waiting = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let method = if n % 2 == 0 { "GET" } else { "POST" };
+        waiting.spawn(async move { text(fetch(gateway, request(method, "/", "x")).await).await });
+    }
+    let bytes = tokio::spawn(async move {
+        let mut stream = tokio::net::TcpStream::connect(tcp).await.unwrap();
+        say(&mut stream, b"held").await
+    });
+    let both = |stats: &proxy::link::Stats| ["s", "t"].map(|name| stats.in_flight[name]);
+    until("all wait, and are counted", async || (both(&plane.stats().await) == [100, 1]).then_some(())).await;
+    plane.apply(&table(2, &[named("there").await], &[echoing().await])).await;
+    while let Some(answer) = waiting.join_next().await {
+        assert_eq!(answer.unwrap(), "there");
+    }
+    bytes.await.unwrap().unwrap();
+    until("nothing is in flight", async || (both(&plane.stats().await) == [0, 0]).then_some(())).await;
 }
 
 #[tokio::test]

@@ -141,6 +141,10 @@ pub struct ServiceStatus {
     pub desired: u32,
     /// How many are ready.
     pub ready: u32,
+    /// Milliseconds that it took, the last time that it had no replica, from the first request that waited to the first
+    /// replica that was ready.
+    #[serde(default)]
+    pub cold_start: Option<u64>,
     /// Whom it may call.
     #[serde(default)]
     pub calls: Vec<String>,

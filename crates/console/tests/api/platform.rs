@@ -198,6 +198,7 @@ fn service(name: &str) -> ServiceStatus {
         last_lines: Vec::new(),
         desired: 1,
         ready: 0,
+        cold_start: None,
         calls: Vec::new(),
         rollout: None,
         replicas: vec![ReplicaStatus {

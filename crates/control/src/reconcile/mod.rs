@@ -1,5 +1,6 @@
 //! One file for each reconciler.
 
+pub mod autoscale;
 mod comparison;
 pub mod data_plane;
 pub mod jobs;

@@ -3,9 +3,13 @@
 use console::api::AppStatus;
 
 use super::failure::Failure;
-use super::follow::{self, Progress};
+use super::follow::{self, Progress, Seen};
+use super::output;
 use super::place::{self, FileArg, Place};
 use super::restart::{PATIENCE, conclude, new_failure};
+
+/// By then, in milliseconds, what was asked for shows in the status. If it is another number, the load has asked for that.
+const KNOWN: u64 = 2_000;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -28,7 +32,22 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     let services = [args.service];
     let scaled = |now: &AppStatus| now.service(&services[0]).is_some_and(|s| is_scaled(s, args.replicas));
     let failed = |now: &AppStatus| new_failure(now, &services, begun);
-    let seen = follow::until(&client, &mut progress, Some(PATIENCE), |s| scaled(s) || failed(s)).await?;
+    let overtaken = |now: &AppStatus| {
+        let service = now.service(&services[0]);
+        let other = service.map(|s| s.desired).filter(|desired| *desired != args.replicas);
+        other.filter(|_| place::now() > begun + KNOWN)
+    };
+    let over = |s: &AppStatus| scaled(s) || failed(s) || overtaken(s).is_some();
+    let seen = follow::until(&client, &mut progress, Some(PATIENCE), over).await?;
+    if let Seen::Reached(status) = &seen
+        && let Some(desired) = overtaken(status)
+    {
+        let text = format!(
+            "{} was scaled to {}, and its load has it at {desired} since",
+            services[0], args.replicas
+        );
+        return output::note(text);
+    }
     let verb = format!("scaled to {}", args.replicas);
     conclude(seen, &services, scaled, &verb, progress.elapsed())
 }

@@ -44,6 +44,7 @@ pub fn service(name: &str, state: ServiceState) -> ServiceStatus {
         last_lines: Vec::new(),
         desired: 1,
         ready: u32::from(state == ServiceState::Ready),
+        cold_start: None,
         calls: Vec::new(),
         rollout: None,
         replicas: if running { vec![replica(name, 1)] } else { Vec::new() },

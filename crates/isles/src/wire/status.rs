@@ -128,10 +128,11 @@ fn service(
         release: release.or_else(|| replicas.first().map(|r| r.release.clone())),
         state,
         since: before.filter(|b| b.state == state).map_or(now, |b| b.since),
-        detail: detail.or_else(|| why(service)),
+        detail: detail.or_else(|| why(spec, service)),
         last_lines,
         desired: service.wanted,
         ready: service.ready,
+        cold_start: service.cold_start.map(millis),
         rollout: service.deployment.rollout.as_ref().map(deploys::rollout),
         calls: spec.calls.iter().map(|c| c.callee.to_string()).collect(),
         replicas,
@@ -139,7 +140,11 @@ fn service(
 }
 
 /// Why a service is not ready, from its worst replica.
-fn why(service: &control::ServiceStatus) -> Option<String> {
+fn why(spec: &ServiceSpec, service: &control::ServiceStatus) -> Option<String> {
+    if service.health == Health::Stopped && spec.scale.to_zero() {
+        let last = service.cold_start.map(|took| format!(", the last time in {} ms", millis(took)));
+        return Some(format!("scaled to zero, the next request starts it{}", last.unwrap_or_default()));
+    }
     if matches!(service.health, Health::Ready | Health::Stopped) {
         return None;
     }

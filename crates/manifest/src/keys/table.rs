@@ -262,6 +262,22 @@ pub(crate) static SCALE: Table = Table {
         )
         .otherwise("replicas are set by hand")
         .also(&["target", "target_concurrency"]),
+        key(
+            "window",
+            Kind::Duration(1000, 3_600_000),
+            "The time over which requests in flight are averaged; when twice as many come as the replicas should have, a tenth of it counts.",
+        )
+        .default("60s")
+        .also(&["stable_window"]),
+        key("down_delay", Kind::Duration(0, 3_600_000), "How long fewer replicas must have been enough before any goes.")
+            .default("0s")
+            .also(&["scale_down_delay", "cooldown"]),
+        key("up_rate", Kind::Integer(2, 1000), "After one decision at most so many times the replicas that are ready.")
+            .default("1000")
+            .also(&["max_scale_up_rate"]),
+        key("down_rate", Kind::Integer(2, 1000), "After one decision at least the replicas that are ready divided by this.")
+            .default("2")
+            .also(&["max_scale_down_rate"]),
     ],
 };
 

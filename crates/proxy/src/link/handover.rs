@@ -36,6 +36,7 @@ use super::path::{self, Bound};
 use super::stable::{Order, Say};
 use super::{frame, pass};
 use crate::plane::Plane;
+use crate::worker::Waiting;
 
 /// Which part a data plane has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(crate) enum Role {
     Successor,
     /// The one that is asked at the link's path.
     Leading,
-    /// Relieved by a successor.
+    /// Relieved by a successor, or one that came to nothing.
     Retired,
 }
 
@@ -131,6 +132,17 @@ impl Seat {
         before
     }
 
+    /// Gives up taking a predecessor's place, which serves on, and ends when its own connections have.
+    pub(crate) async fn withdraw(&self) {
+        // With this the predecessor knows.
+        self.predecessor.take();
+        let (_, empty) = self.plane.borrow_mut().retire(Waiting::Serve);
+        self.role.send_replace(Role::Retired);
+        empty.await;
+        // Full only if the end is under way already.
+        let _ = self.end.try_send(End::Now);
+    }
+
     /// Passes all sockets to the successor at `to`, and waits in the background until that one leads.
     pub(crate) async fn hand_over(self: &Rc<Self>, to: &Path) -> Result<(), String> {
         if self.role() != Role::Leading {
@@ -203,7 +215,7 @@ impl Seat {
                 return;
             }
         };
-        let (stopped, empty) = self.plane.borrow_mut().retire();
+        let (stopped, empty) = self.plane.borrow_mut().retire(Waiting::Leave);
         stopped.await;
         self.move_to(own, Role::Retired).leave();
         info!("a successor leads: this data plane ends what it has");

@@ -15,6 +15,7 @@ pub(crate) mod server;
 mod signals;
 mod stable;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -86,6 +87,10 @@ pub struct Stats {
     /// Every system outside that the table speaks of.
     #[serde(default)]
     pub outside: Vec<OutsideStats>,
+    /// Every service of the table: requests under way until the last byte of their answer, those that wait for a replica to
+    /// start included.
+    #[serde(default)]
+    pub in_flight: BTreeMap<ServiceName, u64>,
 }
 
 /// Counters of one endpoint.

@@ -63,8 +63,7 @@ async fn attend(seat: Rc<Seat>, stream: UnixStream, turn: Turn) {
     }
     if mine && seat.role() == Role::Successor {
         warn!("the control plane left before this data plane led: it ends, its predecessor serves on");
-        // Full only if the end is under way already.
-        let _ = seat.end.try_send(End::Drain);
+        seat.withdraw().await;
     }
 }
 

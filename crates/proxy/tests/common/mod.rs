@@ -158,6 +158,7 @@ impl Table {
             in_flight: 512,
             shares: vec![],
             outside: None,
+            hold: false,
         };
         self.0.upstreams.insert(service.parse().unwrap(), upstream);
         self
@@ -165,6 +166,11 @@ impl Table {
 
     pub fn in_flight(mut self, service: &str, most: u32) -> Self {
         self.0.upstreams.get_mut(service).unwrap().in_flight = most;
+        self
+    }
+
+    pub fn hold(mut self, service: &str) -> Self {
+        self.0.upstreams.get_mut(service).unwrap().hold = true;
         self
     }
 

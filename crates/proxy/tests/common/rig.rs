@@ -137,6 +137,7 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         in_flight: 512,
         shares: vec![],
         outside: None,
+        hold: false,
     };
     let kind = ListenerKind::Gateway { routes: vec![route], settings: GatewaySettings::default() };
     RouteTable {

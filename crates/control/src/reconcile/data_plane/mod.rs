@@ -21,12 +21,14 @@ use crate::driver::{Outcome, Reconciler};
 use crate::routes;
 use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
-use crate::world::{DataPlane, Mode, Outside, Reading, World, now};
+use crate::world::{DataPlane, Demand, Mode, Outside, Reading, World, now};
 
 /// How often the counters are read while nothing happens.
 const STATS: Duration = Duration::from_secs(1);
 /// How often while replicas are waiting for their last request to end, or the gateway is.
 const STATS_DRAINING: Duration = Duration::from_millis(20);
+/// How often while a service has no replica until somebody asks for it: a cold start takes that much longer.
+const STATS_SLEEPING: Duration = Duration::from_millis(50);
 /// How often while releases are compared: each step of a rollout has to see requests of its own.
 const STATS_COMPARING: Duration = Duration::from_millis(200);
 /// The pause after a data plane that could not be started.
@@ -242,6 +244,7 @@ impl DataPlaneLoop {
         let before = self.world.data_plane.get().problems;
         let news = found.problems.iter().filter(|(address, problem)| before.get(address) != Some(problem));
         let news = news.map(|(address, problem)| format!("{address}: {problem}")).collect();
+        self.world.demand.set(Arc::new(demand(&stats, &retired)));
         self.world.data_plane.set(found);
         let compares = self.world.compares();
         if self.survey_due.is_none_or(|due| due <= Instant::now()) {
@@ -273,6 +276,8 @@ impl DataPlaneLoop {
         let draining = self.world.observed().replicas.values().any(|r| r.phase == Phase::Draining);
         if draining || self.world.mode.get() == Mode::Closing {
             STATS_DRAINING
+        } else if self.world.sleeps() {
+            STATS_SLEEPING
         } else if self.world.compares() {
             STATS_COMPARING
         } else {
@@ -333,6 +338,19 @@ fn data_plane(link: &Link, stats: &Stats, retired: &[Retired], observed: &Observ
         problems,
         error: None,
     }
+}
+
+/// What is in flight at a data plane that is being replaced belongs to it too.
+fn demand(stats: &Stats, retired: &[Retired]) -> Demand {
+    let mut in_flight = stats.in_flight.clone();
+    for (replica, count) in retired.iter().flat_map(|r| &r.load.in_flight) {
+        *in_flight.entry(replica.service.clone()).or_default() += count;
+    }
+    let mut requests = BTreeMap::new();
+    for endpoint in &stats.endpoints {
+        *requests.entry(endpoint.replica.service.clone()).or_default() += endpoint.requests;
+    }
+    Demand { at: now(), in_flight, requests }
 }
 
 fn outside(stats: &OutsideStats) -> (ServiceName, Outside) {

@@ -177,7 +177,13 @@ fn empty_row(service: &ServiceStatus) -> Row {
         state.push_str(&format!(": {}", text::plain(detail)));
     }
     let release = service.release.as_deref().map_or("-", short);
-    let state = if service.state == ServiceState::Stopped { "scaled to zero".to_owned() } else { state };
+    let state = match (service.state, service.cold_start) {
+        (ServiceState::Stopped, Some(took)) => {
+            format!("scaled to zero, last started in {}", text::took(took))
+        }
+        (ServiceState::Stopped, None) => "scaled to zero".to_owned(),
+        _ => state,
+    };
     let mut cells = vec![
         Cell::plain(&service.name),
         Cell::plain("-"),
