@@ -7,22 +7,26 @@ use super::{Comparer, Pair, Say};
 use crate::rules::{Facet, Severity, Side, facet};
 use crate::schema::{Branch, Rest, Schema, SchemaId, Union, UnionKind};
 
+/// Unions of more pairs of branches than this are not looked through for what says the same in other words.
+const MOST_LOOKS: usize = 64;
+
 impl<'a> Comparer<'a> {
     /// Compares unions. Says whether the rest of the schemas is to be compared.
     pub(super) fn unions(&mut self, both: Both<'_>) -> bool {
         let Both { old, new, .. } = both;
         self.discriminator(both);
-        match (old.unions.as_slice(), new.unions.as_slice()) {
+        let (olds, news) = (distinct(old, self.pair.old_classes), distinct(new, self.pair.new_classes));
+        match (olds.as_slice(), news.as_slice()) {
             ([], []) => true,
-            ([before], [after]) => {
+            (&[before], &[after]) => {
                 self.union(both, before, after);
                 true
             }
-            ([], [after]) if new.is_bare() => {
+            ([], &[after]) if new.is_bare() => {
                 self.wrapped(both, after);
                 false
             }
-            ([before], []) if old.is_bare() => {
+            (&[before], []) if old.is_bare() => {
                 self.unwrapped(both, before);
                 false
             }
@@ -90,7 +94,8 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    /// Which branch became which: by the component that it names, by what it says, by its title, by being left over.
+    /// Which branch became which: by the component that it names, by what it says, by its title, by what it allows, by
+    /// being left over.
     fn matched<'b>(&self, old: &'b Union, new: &'b Union) -> Matched<'b> {
         let mut olds: Vec<&Branch> = old.branches.iter().collect();
         let mut news: Vec<&Branch> = new.branches.iter().collect();
@@ -101,11 +106,14 @@ impl<'a> Comparer<'a> {
             let fresh = b.name.as_deref().is_none_or(|name| !self.before().graph.components.contains(name));
             !(a.component && b.component) || (gone && fresh)
         };
-        let rules: [Fits<'_>; 4] = [
+        // References written out within: the same values, though not the same words. Each look costs a comparison.
+        let few = old.branches.len() * new.branches.len() <= MOST_LOOKS;
+        let rules: [Fits<'_>; 5] = [
             &|a, b| a.component && b.component && a.name == b.name,
             &|a, b| renamed(a, b) && self.pair.same(a.schema, b.schema),
             &|a, b| a.name.is_some() && a.name == b.name,
             &|a, b| self.told_apart(a.schema, b.schema),
+            &|a, b| few && renamed(a, b) && self.equivalent(a.schema, b.schema),
         ];
         for rule in rules {
             olds.retain(|a| match news.iter().position(|b| rule(a, b)) {
@@ -202,6 +210,11 @@ impl<'a> Comparer<'a> {
         probe.changes.iter().all(|change| change.severity <= Severity::Warning)
     }
 
+    /// Whether the same values are valid by both, as far as that can be shown.
+    fn equivalent(&self, old: SchemaId, new: SchemaId) -> bool {
+        self.holds(old, new) && self.with(self.pair.flipped()).holds(new, old)
+    }
+
     /// Whether it can be shown that no value is valid by both.
     fn disjoint(&self, old: SchemaId, new: SchemaId) -> bool {
         let (a, b) = (self.before().graph.get(old), self.after().graph.get(new));
@@ -269,6 +282,18 @@ type Fits<'f> = &'f dyn Fn(&Branch, &Branch) -> bool;
 
 /// What became what, what is gone, what is new.
 type Matched<'b> = (Vec<(&'b Branch, &'b Branch)>, Vec<&'b Branch>, Vec<&'b Branch>);
+
+/// The unions of a schema. One that is written twice, as `allOf` of two schemas that have it, counts once.
+fn distinct<'s>(schema: &'s Schema, classes: &[u64]) -> Vec<&'s Union> {
+    let mut seen = HashSet::new();
+    let mut fresh = |union: &&Union| {
+        let class = |branch: &Branch| classes[branch.schema.0 as usize];
+        let mut branches: Vec<u64> = union.branches.iter().map(class).collect();
+        branches.sort_unstable();
+        seen.insert((union.kind, branches))
+    };
+    schema.unions.iter().filter(|union| fresh(union)).collect()
+}
 
 fn title(branch: &Branch) -> String {
     match &branch.name {

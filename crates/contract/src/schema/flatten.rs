@@ -257,12 +257,13 @@ impl Lowering<'_> {
         let quiet = ["type", "title", "description", "example", "examples", "nullable"];
         let mut so_far = Types::NONE;
         for branch in branches {
-            let entries = self.set.entries(*branch);
-            if !self.set.has(*branch, "type") || !entries.iter().all(|e| quiet.contains(&&*e.key)) {
+            let branch = self.written_out(*branch);
+            let entries = self.set.entries(branch);
+            if !self.set.has(branch, "type") || !entries.iter().all(|e| quiet.contains(&&*e.key)) {
                 return false;
             }
             let mut odd = BTreeSet::new();
-            let types = self.declared(*branch, &mut odd);
+            let types = self.declared(branch, &mut odd);
             // What two branches of `oneOf` allow is not allowed.
             if !odd.is_empty() || (kind == UnionKind::OneOf && so_far.meets(types)) {
                 return false;
@@ -279,6 +280,27 @@ impl Lowering<'_> {
             self.set.has(*branch, "const")
                 && self.set.entries(*branch).iter().all(|e| quiet.contains(&&*e.key))
         })
+    }
+
+    /// What a node says that says nothing itself: it only refers, or composes one schema.
+    fn written_out(&mut self, mut at: At) -> At {
+        for _ in 0..64 {
+            if self.set.entries(at).len() != 1 {
+                break;
+            }
+            let only = ["allOf", "oneOf", "anyOf"].iter().find_map(|key| self.set.get(at, key));
+            let branches: Vec<At> = only.into_iter().flat_map(|list| self.set.items(list)).collect();
+            let next = match branches[..] {
+                [one] => Some(one),
+                [] if self.set.has(at, "$ref") => self.set.follow(at),
+                _ => None,
+            };
+            match next {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        at
     }
 
     /// The name of the component that a branch refers to, or its title.

@@ -156,6 +156,9 @@ proptest! {
     fn there_and_back((a, b) in (document(), document())) {
         let (there, back) = (diff(&a.to_string(), &b.to_string()), diff(&b.to_string(), &a.to_string()));
         prop_assert_eq!(there.verdict == Verdict::Same, back.verdict == Verdict::Same);
+        // A value may become a list of such values, not the other way: its items are compared in one direction only.
+        let listed = |report: &Report| report.changes.iter().any(|c| c.rule.ends_with("-list"));
+        prop_assume!(!listed(&there) && !listed(&back));
         let count = |report: &Report, what: &str| report.changes.iter().filter(|c| c.rule.ends_with(what)).count();
         for (one, other) in [("operation-added", "operation-removed"), ("-increased", "-decreased"), ("request-parameter-became-required", "request-parameter-became-optional")] {
             prop_assert_eq!(count(&there, one), count(&back, other), "{}", one);
