@@ -25,8 +25,42 @@ pub trait Reconciler: Send {
     fn reconcile(&mut self) -> impl Future<Output = Outcome> + Send;
 }
 
-/// Drives one reconciler until `stop`, and gives it back.
-pub async fn drive<R: Reconciler>(mut reconciler: R, wake: Arc<Notify>, stop: CancellationToken) -> R {
+/// What wakes one loop: changes of the states that it looks at, and whoever has a [`Wake::handle`].
+pub struct Wake {
+    notify: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Wake {
+    /// Nothing yet; the loop ends with `stop`.
+    pub fn until(stop: &CancellationToken) -> Self {
+        Self { notify: Arc::default(), stop: stop.clone() }
+    }
+
+    /// Also every change of `state`, until nobody can change it any more.
+    pub fn on<T: Send + Sync + 'static>(self, mut state: watch::Receiver<T>) -> Self {
+        let (notify, stop) = (self.notify.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            while let Some(Ok(())) = stop.run_until_cancelled(state.changed()).await {
+                notify.notify_one();
+            }
+        });
+        self
+    }
+
+    /// For work of the loop's own that ends at some time.
+    pub fn handle(&self) -> Arc<Notify> {
+        self.notify.clone()
+    }
+
+    /// Waits for the next time; false once the loop is to end.
+    pub async fn next(&self) -> bool {
+        self.stop.run_until_cancelled(self.notify.notified()).await.is_some()
+    }
+}
+
+/// Drives one reconciler until it is to end, and gives it back.
+pub async fn drive<R: Reconciler>(mut reconciler: R, wake: Wake) -> R {
     loop {
         let outcome = reconciler.reconcile().await;
         for step in &outcome.steps {
@@ -39,25 +73,10 @@ pub async fn drive<R: Reconciler>(mut reconciler: R, wake: Arc<Notify>, stop: Ca
             }
         };
         tokio::select! {
-            () = stop.cancelled() => return reconciler,
-            () = wake.notified() => {}
+            more = wake.next() => if !more { return reconciler },
             () = pause => {}
         }
     }
-}
-
-/// Wakes `wake` at every change of `state`, until `stop` or until nobody can change it any more.
-pub fn wake_on<T: Send + Sync + 'static>(
-    mut state: watch::Receiver<T>,
-    wake: &Arc<Notify>,
-    stop: &CancellationToken,
-) {
-    let (wake, stop) = (wake.clone(), stop.clone());
-    tokio::spawn(async move {
-        while let Some(Ok(())) = stop.run_until_cancelled(state.changed()).await {
-            wake.notify_one();
-        }
-    });
 }
 
 #[cfg(test)]
@@ -79,9 +98,9 @@ mod tests {
     async fn it_runs_at_once_at_each_change_and_after_the_pause_asked_for() {
         let (state, input) = watch::channel(1);
         let (output, mut seen) = watch::channel(vec![]);
-        let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        wake_on(input.clone(), &wake, &stop);
-        let driver = tokio::spawn(drive(Counter(input, output), wake, stop.clone()));
+        let stop = CancellationToken::new();
+        let wake = Wake::until(&stop).on(input.clone());
+        let driver = tokio::spawn(drive(Counter(input, output), wake));
         seen.wait_for(|all| all == &[1]).await.unwrap();
         state.send_replace(2);
         seen.wait_for(|all| all == &[1, 2]).await.unwrap();

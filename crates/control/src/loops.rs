@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use model::ObservedState;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::StartError;
-use crate::driver::{Reconciler, drive, wake_on};
+use crate::driver::{Reconciler, Wake, drive};
 use crate::edges::move_edges;
 use crate::gate::Gate;
 use crate::reconcile::autoscale::Autoscale;
@@ -16,7 +16,7 @@ use crate::reconcile::data_plane::DataPlaneLoop;
 use crate::reconcile::jobs::Jobs;
 use crate::reconcile::rollouts::Rollouts;
 use crate::reconcile::{record::Record, replicas::Replicas};
-use crate::status::{self, Status};
+use crate::status::{self, ServiceStatus, Status};
 use crate::world::World;
 
 /// Starts the loop that keeps the data plane, and waits until the gateway is open.
@@ -24,8 +24,8 @@ pub(crate) async fn open_data_plane(
     world: &Arc<World>,
     stop: &CancellationToken,
 ) -> Result<JoinHandle<DataPlaneLoop>, StartError> {
-    let wake = Arc::new(Notify::new());
-    let mut looped = DataPlaneLoop::new(world.clone(), wake.clone());
+    let wake = Wake::until(stop);
+    let mut looped = DataPlaneLoop::new(world.clone(), wake.handle());
     looped.reconcile().await;
     let failed = world.data_plane.get().failed;
     if !failed.is_empty() {
@@ -44,11 +44,12 @@ pub(crate) async fn open_data_plane(
         // Something runs: an address that cannot be had is no reason to take the rest down with it.
         tracing::error!("isles cannot listen on {address}: {reason}; it is tried again and again");
     }
-    wake_on(world.supervisor.observed(), &wake, stop);
-    wake_on(world.edges.subscribe(), &wake, stop);
-    wake_on(world.deployments.subscribe(), &wake, stop);
-    wake_on(world.mode.subscribe(), &wake, stop);
-    Ok(tokio::spawn(drive(looped, wake, stop.clone())))
+    let wake = wake
+        .on(world.supervisor.observed())
+        .on(world.edges.subscribe())
+        .on(world.deployments.subscribe())
+        .on(world.mode.subscribe());
+    Ok(tokio::spawn(drive(looped, wake)))
 }
 
 /// Starts the loops that keep replicas, their number, rollouts, and the record of what runs.
@@ -57,53 +58,43 @@ pub(crate) fn start_loops(
     recorded: ObservedState,
     gate: Arc<dyn Gate>,
 ) -> Vec<JoinHandle<()>> {
-    let wake = Arc::new(Notify::new());
-    wake_on(world.supervisor.observed(), &wake, &world.stop);
+    let observed = || Wake::until(&world.stop).on(world.supervisor.observed());
+    // Whatever decides how many replicas of which release there are to be.
+    let wanted = || {
+        observed()
+            .on(world.wishes.subscribe())
+            .on(world.deployments.subscribe())
+            .on(world.data_plane.subscribe())
+    };
     let record = Record { world: world.clone(), written: Arc::new(recorded) };
-    let record = tokio::spawn(run(record, wake, world.stop.clone()));
-
-    let wake = Arc::new(Notify::new());
-    wake_on(world.supervisor.observed(), &wake, &world.stop);
-    wake_on(world.wishes.subscribe(), &wake, &world.stop);
-    wake_on(world.deployments.subscribe(), &wake, &world.stop);
-    wake_on(world.data_plane.subscribe(), &wake, &world.stop);
-    wake_on(world.mode.subscribe(), &wake, &world.stop);
-    let replicas = tokio::spawn(run(Replicas::new(world.clone()), wake, world.stop.clone()));
-
-    let wake = Arc::new(Notify::new());
-    wake_on(world.supervisor.observed(), &wake, &world.stop);
-    wake_on(world.wishes.subscribe(), &wake, &world.stop);
-    wake_on(world.deployments.subscribe(), &wake, &world.stop);
-    wake_on(world.data_plane.subscribe(), &wake, &world.stop);
-    wake_on(world.signals.subscribe(), &wake, &world.stop);
-    let jobs = Jobs::new(world.clone(), gate, wake.clone());
-    let rollouts = tokio::spawn(run(Rollouts::new(world.clone(), jobs), wake, world.stop.clone()));
-
-    let wake = Arc::new(Notify::new());
-    wake_on(world.supervisor.observed(), &wake, &world.stop);
-    wake_on(world.demand.subscribe(), &wake, &world.stop);
-    let autoscale = tokio::spawn(run(Autoscale::new(world.clone()), wake, world.stop.clone()));
-    vec![record, replicas, rollouts, autoscale]
+    let of_rollouts = wanted().on(world.signals.subscribe());
+    let jobs = Jobs::new(world.clone(), gate, of_rollouts.handle());
+    vec![
+        run(record, observed()),
+        run(Replicas::new(world.clone()), wanted().on(world.mode.subscribe())),
+        run(Rollouts::new(world.clone(), jobs), of_rollouts),
+        run(Autoscale::new(world.clone()), observed().on(world.demand.subscribe())),
+    ]
 }
 
-async fn run(reconciler: impl Reconciler, wake: Arc<Notify>, stop: CancellationToken) {
-    drive(reconciler, wake, stop).await;
+fn run(reconciler: impl Reconciler + 'static, wake: Wake) -> JoinHandle<()> {
+    tokio::spawn(async move { drop(drive(reconciler, wake).await) })
 }
 
 /// Derives the status anew whenever anything that it is derived from changes.
 pub(crate) fn watch_status(world: &Arc<World>) -> watch::Receiver<Arc<Status>> {
-    let wake = Arc::new(Notify::new());
-    wake_on(world.supervisor.observed(), &wake, &world.stop);
-    wake_on(world.wishes.subscribe(), &wake, &world.stop);
-    wake_on(world.deployments.subscribe(), &wake, &world.stop);
-    wake_on(world.builds.subscribe(), &wake, &world.stop);
-    wake_on(world.cold_starts.subscribe(), &wake, &world.stop);
-    wake_on(world.data_plane.subscribe(), &wake, &world.stop);
-    wake_on(world.mode.subscribe(), &wake, &world.stop);
+    let wake = Wake::until(&world.stop)
+        .on(world.supervisor.observed())
+        .on(world.wishes.subscribe())
+        .on(world.deployments.subscribe())
+        .on(world.builds.subscribe())
+        .on(world.cold_starts.subscribe())
+        .on(world.data_plane.subscribe())
+        .on(world.mode.subscribe());
     let (sender, receiver) = watch::channel(Arc::new(derive_status(world, false)));
     let world = world.clone();
     tokio::spawn(async move {
-        while world.stop.run_until_cancelled(wake.notified()).await.is_some() {
+        while wake.next().await {
             let was_ready = sender.borrow().was_ready;
             let status = Arc::new(derive_status(&world, was_ready));
             sender.send_if_modified(|old| {
@@ -121,9 +112,9 @@ fn derive_status(world: &World, was_ready: bool) -> Status {
     let service = |spec: &model::ServiceSpec| {
         let building = builds.get(&spec.name).copied().unwrap_or_default();
         let (deployment, wanted) = (world.deployment(&spec.name), world.replicas_wanted(spec));
-        let mut status = status::service(spec, wanted, &deployment, building, &observed, was_ready);
-        status.cold_start = cold_starts.get(&spec.name).copied();
-        (spec.name.clone(), status)
+        let cold_start = cold_starts.get(&spec.name).copied();
+        let status = status::service(spec, wanted, &deployment, building, &observed, was_ready);
+        (spec.name.clone(), ServiceStatus { cold_start, ..status })
     };
     let mut status = Status {
         desired: world.desired.clone(),

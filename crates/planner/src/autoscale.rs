@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use model::Scale;
 
+use crate::millis;
+
 /// Buckets of the stable window.
 const BUCKETS: u32 = 60;
 /// The panic window is the stable one divided by this.
@@ -160,10 +162,6 @@ fn reason(average: f64, over: u64, scale: &Scale, replicas: u32) -> String {
     format!(
         "{average:.1} requests in flight on average over {window:?}, and {target} for each: {replicas} replicas{bound}"
     )
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 8)
 }
 
 #[cfg(test)]

@@ -13,5 +13,12 @@ pub mod judge;
 mod plan;
 pub mod rollout;
 
+use std::time::Duration;
+
 pub use backoff::{CRASH_LOOP_FAILURES, restart_delay};
 pub use plan::{Plan, Reason, Step, Traffic, UNREADY_LIMIT, Want, plan};
+
+/// Milliseconds, as few as can be added to any time.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 8)
+}

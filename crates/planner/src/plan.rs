@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::{ObservedState, Phase, ReleaseId, ReplicaId, ReplicaState, ServiceName};
 
 use crate::backoff::restart_delay;
+use crate::millis;
 
 /// A replica whose probes fail for this long is stopped and started anew: it hangs.
 pub const UNREADY_LIMIT: Duration = Duration::from_secs(30);
@@ -309,10 +310,6 @@ impl<'a> Slots<'a> {
         self.taken.insert(index);
         ReplicaId { service: self.service.clone(), index }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

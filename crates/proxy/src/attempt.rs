@@ -23,8 +23,6 @@ use crate::worker::{View, Worker};
 
 /// How long a request waits for a replica to appear.
 const APPEAR: Duration = Duration::from_secs(1);
-/// How long where one is started for it: its deadline comes first.
-const HELD: Duration = Duration::from_secs(86_400);
 /// How long the control plane gets to say where the only replica, which cannot be reached, has gone.
 const NEWS: Duration = Duration::from_millis(250);
 
@@ -129,15 +127,14 @@ async fn wait_for_other(
     except: Option<u64>,
     safe: bool,
 ) -> Result<Pick, Fault> {
-    let patience = if way.lane().targets.is_empty() { way.lane().patience() } else { NEWS };
-    let mut until = (Instant::now() + patience).min(way.deadline);
+    let mut until = if way.lane().targets.is_empty() { way.appears_by() } else { way.at_most(NEWS) };
     loop {
         let news = timeout_at(until.into(), worker.changed(&way.view)).await.is_ok();
         if news {
             let was_there = !way.lane().targets.is_empty();
             way.renew(worker)?;
             if was_there && way.lane().targets.is_empty() {
-                until = (Instant::now() + way.lane().patience()).min(way.deadline);
+                until = way.appears_by();
             }
         }
         if !way.lane().targets.is_empty() {
@@ -154,11 +151,6 @@ async fn wait_for_other(
 }
 
 impl Lane {
-    /// How long a request waits for the first replica, if its deadline lets it.
-    fn patience(&self) -> Duration {
-        if self.hold { HELD } else { APPEAR }
-    }
-
     /// Why nobody can be asked.
     fn nobody(&self) -> Fault {
         match &self.trouble {
@@ -188,6 +180,15 @@ impl Way {
             return Err(Fault::new(Code::Timeout, "no time was left to ask a replica"));
         }
         Ok(())
+    }
+
+    /// Until when it waits for the first replica.
+    fn appears_by(&self) -> Instant {
+        if self.lane().hold { self.deadline } else { self.at_most(APPEAR) }
+    }
+
+    fn at_most(&self, time: Duration) -> Instant {
+        (Instant::now() + time).min(self.deadline)
     }
 
     fn time_left(&self) -> Duration {

@@ -142,8 +142,7 @@ fn service(
 /// Why a service is not ready, from its worst replica.
 fn why(spec: &ServiceSpec, service: &control::ServiceStatus) -> Option<String> {
     if service.health == Health::Stopped && spec.scale.to_zero() {
-        let last = service.cold_start.map(|took| format!(", the last time in {} ms", millis(took)));
-        return Some(format!("scaled to zero, the next request starts it{}", last.unwrap_or_default()));
+        return Some("scaled to zero, the next request starts it".to_owned());
     }
     if matches!(service.health, Health::Ready | Health::Stopped) {
         return None;

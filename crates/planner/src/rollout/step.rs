@@ -6,6 +6,7 @@ use model::{ExitReason, ObservedState, Phase, ReleaseId, ReplicaId, ReplicaState
 
 use super::{Cause, Deployment, Outcome, Rollout, Stage};
 use crate::judge::Verdict;
+use crate::millis;
 
 /// How long the first new replicas have to stay ready before they get requests: what crashes at once harms nobody.
 const WARM: Duration = Duration::from_secs(1);
@@ -359,8 +360,4 @@ fn exit_text(exit: &ExitReason) -> String {
     let last = exit.last_lines.iter().rev().find(|line| !line.trim().is_empty());
     let last = last.map(|line| format!(", its last words: {line}")).unwrap_or_default();
     format!("{how} after {ran:.1} s{last}")
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 8)
 }

@@ -179,7 +179,7 @@ fn empty_row(service: &ServiceStatus) -> Row {
     let release = service.release.as_deref().map_or("-", short);
     let state = match (service.state, service.cold_start) {
         (ServiceState::Stopped, Some(took)) => {
-            format!("scaled to zero, last started in {}", text::took(took))
+            format!("scaled to zero, last started in {}", traffic::latency(took as f64))
         }
         (ServiceState::Stopped, None) => "scaled to zero".to_owned(),
         _ => state,

@@ -52,7 +52,7 @@ fn percent(share: f64) -> String {
 }
 
 /// A time in milliseconds.
-fn latency(millis: f64) -> String {
+pub fn latency(millis: f64) -> String {
     match millis {
         ..9.95 => format!("{millis:.1}ms"),
         ..999.5 => format!("{millis:.0}ms"),
