@@ -15,8 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, LogItem, LogQuery, Problem, ReleaseInfo, RollbackRequest,
-    ScaleRequest, ServiceStatus, Spans, Traffic,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, LogItem, LogQuery, PlanReport, PlanRequest, Problem,
+    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, Spans, Traffic,
 };
 use crate::socket;
 
@@ -97,9 +97,14 @@ impl Client {
         self.post(&format!("/v1/services/{}/restart", escape(service)), None::<&()>).await
     }
 
-    /// Builds a service, and begins to bring what comes of it into charge.
-    pub async fn deploy(&self, service: &str, request: DeployRequest) -> Result<Begun, ClientError> {
-        self.post(&format!("/v1/services/{}/deploy", escape(service)), Some(&request)).await
+    /// What would be different with the manifest as it is now.
+    pub async fn plan(&self, request: &PlanRequest) -> Result<PlanReport, ClientError> {
+        self.post("/v1/plan", Some(request)).await
+    }
+
+    /// Puts the manifest in force, builds services, and begins to bring what comes of it into charge.
+    pub async fn deploy(&self, request: &DeployRequest) -> Result<Deployed, ClientError> {
+        self.post("/v1/deploy", Some(request)).await
     }
 
     /// Begins to go back to another release, or ends the rollout under way.

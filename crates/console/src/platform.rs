@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, LogEntry, LogQuery, ReleaseInfo, RollbackRequest, SpanQuery,
-    Spans, Traffic,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, LogEntry, LogQuery, PlanReport, PlanRequest,
+    ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic,
 };
 
 /// A running app, as the API sees it.
@@ -23,8 +23,12 @@ pub trait Platform: Send + Sync + 'static {
     /// Replaces the replicas of `service` one after the other. Returns when that is recorded.
     fn restart(&self, service: &str) -> BoxFuture<'_, Result<Accepted, Refusal>>;
 
-    /// Builds `service`, and begins to bring what comes of it into charge. Returns when that is recorded.
-    fn deploy(&self, service: &str, request: DeployRequest) -> BoxFuture<'_, Result<Begun, Refusal>>;
+    /// What would be different with the manifest as it is now.
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanReport, Refusal>>;
+
+    /// Puts the manifest in force, builds services, and begins to bring what comes of it into charge. Returns when that is
+    /// recorded. The services of the request may be new.
+    fn deploy(&self, request: DeployRequest) -> BoxFuture<'_, Result<Deployed, Refusal>>;
 
     /// Begins to go back to an older release, or ends the rollout under way. Returns when that is recorded.
     fn rollback(&self, service: &str, request: RollbackRequest) -> BoxFuture<'_, Result<Begun, Refusal>>;
@@ -85,6 +89,16 @@ impl Refusal {
     /// Something else has to end first.
     pub fn under_way(detail: impl Into<String>) -> Self {
         Self { code: "under_way", detail: detail.into(), status: 409 }
+    }
+
+    /// The manifest has faults.
+    pub fn bad_manifest(detail: impl Into<String>) -> Self {
+        Self { code: "bad_manifest", detail: detail.into(), status: 422 }
+    }
+
+    /// It cannot be done while the app runs.
+    pub fn impossible(detail: impl Into<String>) -> Self {
+        Self { code: "impossible", detail: detail.into(), status: 409 }
     }
 
     /// There is nothing that it could be done to.

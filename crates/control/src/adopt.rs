@@ -11,8 +11,9 @@ use crate::world::World;
 
 /// Takes over the replicas that a former control plane recorded, and ends every other process of the app.
 pub(crate) async fn adopt(world: &World, recorded: &ObservedState) {
+    let desired = world.desired.get();
     let adoptions = recorded.replicas.iter().filter_map(|(id, state)| {
-        let service = world.desired.services.get(&id.service)?;
+        let service = desired.services.get(&id.service)?;
         state.process?;
         let release = world.releases.open(&id.service, &state.release).ok();
         let spec = release.as_ref().map_or(service, |release| &release.spec);

@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::adopt::adopt;
+use crate::change::{Change, changes};
 use crate::cleanup::end_marked;
 use crate::deploy::{self, DeployOrder};
-use crate::edges::{edge_addresses, open_port};
+use crate::edges::{edge_addresses, keep_port, open_port};
 use crate::gate::Gate;
 use crate::lock::{Lock, LockError};
 use crate::loops::{open_data_plane, start_loops, watch_status};
@@ -116,6 +117,9 @@ pub enum Refused {
     /// There is nothing to promote or to go back to.
     #[error("{0}")]
     Nothing(String),
+    /// It cannot be done while the app runs.
+    #[error("{0}")]
+    Impossible(String),
     /// The app is ending.
     #[error("the app is stopping")]
     Stopping,
@@ -167,7 +171,7 @@ impl Control {
             releases,
             builds: State::new(BTreeMap::new()),
             signals: State::new(Arc::default()),
-            desired: Arc::new(desired),
+            desired: State::new(Arc::new(desired)),
             paths,
             program: options.program,
             build: options.build,
@@ -254,36 +258,53 @@ impl Control {
         deploy::again(&self.world, name).await
     }
 
-    /// Builds a service and begins to bring what comes of it into charge. Gives the rollout's number.
-    pub async fn deploy(&self, service: &str, order: DeployOrder) -> Result<u64, Refused> {
-        deploy::begin(&self.world, self.service(service)?, order).await
+    /// What would be different if the app were declared like this.
+    pub fn plan(&self, mut declared: DesiredState) -> Vec<Change> {
+        let before = self.world.desired.get();
+        keep_port(&mut declared, &before);
+        changes(&before, &declared)
+    }
+
+    /// Puts another declaration in force, of the services in `only` alone if there are any; builds these, or all, and begins to
+    /// bring what comes of it into charge. Gives what is different, and the number of each rollout.
+    pub async fn deploy(
+        &self,
+        declared: DesiredState,
+        only: &BTreeSet<ServiceName>,
+        order: DeployOrder,
+    ) -> Result<(Vec<Change>, BTreeMap<ServiceName, u64>), Refused> {
+        if self.world.mode.get() != Mode::Open {
+            return Err(Refused::Stopping);
+        }
+        deploy::apply(&self.world, declared, only, order).await
     }
 
     /// Goes back: from a rollout under way to the release before it, else to `release`, or the one that was in charge
     /// before. Gives the rollout's number.
     pub async fn rollback(&self, service: &str, release: Option<&str>) -> Result<u64, Refused> {
-        deploy::back(&self.world, self.service(service)?, release).await
+        deploy::back(&self.world, &self.service(service)?, release).await
     }
 
     /// Takes a canary that is under way into charge, whatever step it is at. Gives the rollout's number.
     pub async fn promote(&self, service: &str) -> Result<u64, Refused> {
-        deploy::promote(&self.world, self.service(service)?).await
+        deploy::promote(&self.world, &self.service(service)?).await
     }
 
     /// The releases of a service that are kept, and its rollouts; the latest first.
     pub async fn releases(&self, service: &str) -> Result<(Vec<Release>, Vec<Rollout>), Refused> {
-        let name = self.service(service)?.name.clone();
+        let name = self.service(service)?.name;
         let (releases, store) = (self.world.releases.clone(), self.world.store.clone());
         let read = tokio::task::spawn_blocking(move || (releases.list(&name), store.rollouts(&name)));
         let (releases, rollouts) = read.await.map_err(|e| Refused::Store(e.to_string()))?;
         Ok((releases, rollouts.map_err(|e| Refused::Store(e.to_string()))?))
     }
 
-    fn service(&self, name: &str) -> Result<&ServiceSpec, Refused> {
+    fn service(&self, name: &str) -> Result<ServiceSpec, Refused> {
         if self.world.mode.get() != Mode::Open {
             return Err(Refused::Stopping);
         }
-        self.world.desired.services.get(name).ok_or_else(|| Refused::UnknownService(name.to_owned()))
+        let known = self.world.desired.get().services.get(name).cloned();
+        known.ok_or_else(|| Refused::UnknownService(name.to_owned()))
     }
 
     /// Ends everything in order: the way in, then the services once nothing is in flight, then the data plane.
@@ -293,7 +314,8 @@ impl Control {
         rollouts::abandon(&self.world).await;
         let mut state = self.world.data_plane.subscribe();
         let quiet = state.wait_for(|d| !d.open && d.in_flight.is_empty());
-        let services = self.world.desired.services.values();
+        let desired = self.world.desired.get();
+        let services = desired.services.values();
         let limit =
             services.map(|s| self.world.longest_request(s)).max().unwrap_or_default().max(CLOSE_LIMIT);
         let _ = tokio::time::timeout(limit, quiet).await;

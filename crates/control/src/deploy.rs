@@ -1,11 +1,14 @@
 //! Orders for deployments: what begins a rollout, and what ends one by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{DeployStrategy, DesiredState, ReleaseId, ServiceName, ServiceSpec};
 use planner::rollout::{Cause, Deployment, Outcome, Rollout, Stage};
 
+use crate::change::{self, Change, Effect, Kind, Part};
 use crate::control::Refused;
+use crate::edges::{edge_addresses, keep_port, open_port};
 use crate::history;
 use crate::world::{World, now};
 
@@ -45,10 +48,103 @@ fn next(deployment: &Deployment, service: &ServiceSpec, cause: Cause, now: u64) 
     Rollout::new(id, cause, deployment.current.clone(), service.deploy.clone(), now)
 }
 
-/// Begins with the build.
-pub async fn begin(world: &World, service: &ServiceSpec, order: DeployOrder) -> Result<u64, Refused> {
+/// Puts another declaration in force, and begins with the builds of the services in `only`, or of all if there are none. Nothing
+/// has happened where it is refused.
+pub async fn apply(
+    world: &World,
+    mut declared: DesiredState,
+    only: &BTreeSet<ServiceName>,
+    order: DeployOrder,
+) -> Result<(Vec<Change>, BTreeMap<ServiceName, u64>), Refused> {
     let _held = world.deploying.lock().await;
+    let before = world.desired.get();
+    if let Some(unknown) = only.iter().find(|name| !declared.services.contains_key(*name)) {
+        return Err(Refused::UnknownService(unknown.to_string()));
+    }
+    if !only.is_empty() {
+        declared = change::only(&before, &declared, only).map_err(|(service, callee)| {
+            Refused::Impossible(format!(
+                "`{service}` calls `{callee}` now, which does not run yet: `isles up` puts the whole manifest in force"
+            ))
+        })?;
+    }
+    keep_port(&mut declared, &before);
+    let changes = change::changes(&before, &declared);
+    if changes.iter().any(|change| change.effect == Effect::Refused) {
+        let (old, new) = (&before.name, &declared.name);
+        let text =
+            format!("`{old}` runs here, and the manifest names it `{new}`: `isles down`, then `isles up`");
+        return Err(Refused::Impossible(text));
+    }
+    let deployed = declared.services.values().filter(|s| only.is_empty() || only.contains(&s.name));
+    let deployed: Vec<ServiceSpec> = deployed.cloned().collect();
+    for service in &deployed {
+        free(world, service)?;
+    }
+    move_in(world, declared, &changes)?;
+    for removed in changes.iter().filter(|change| change.kind == Kind::Removed) {
+        if let Part::Service(name) = &removed.part {
+            abandon(world, name, "the service is not declared any more").await;
+        }
+    }
+    let mut begun = BTreeMap::new();
+    for service in &deployed {
+        let is_new = !before.services.contains_key(&service.name);
+        begun.insert(service.name.clone(), begin(world, service, is_new, order).await?);
+    }
+    Ok((changes, begun))
+}
+
+/// Puts a declaration in force. What runs goes on as its own release declares it.
+fn move_in(world: &World, mut declared: DesiredState, changes: &[Change]) -> Result<(), Refused> {
+    let failed = |error: &dyn std::fmt::Display| Refused::Store(error.to_string());
+    open_port(&mut declared, &world.store, true).map_err(|e| failed(&e))?;
+    let edges =
+        edge_addresses(&declared, world.sagas.as_ref(), &world.edges.get()).map_err(|e| failed(&e))?;
+    world.store.set_edges(&edges).map_err(|e| failed(&e))?;
+    for change in changes {
+        // A number that was asked for by hand does not outlive the declaration that it changed.
+        if let Part::Service(name) = &change.part
+            && (change.kind == Kind::Removed || change.keys.iter().any(|key| key == "scale"))
+        {
+            world.store.forget_scale(name).map_err(|e| failed(&e))?;
+            world.wishes.update(|wishes| {
+                wishes.scales.remove(name);
+            });
+        }
+    }
+    world.edges.set(Arc::new(edges));
+    world.desired.set(Arc::new(declared));
+    Ok(())
+}
+
+/// Ends what is under way for a service that is to run no more. [`World::deploying`] has to be held.
+pub async fn abandon(world: &World, service: &ServiceName, reason: &str) {
+    let mut deployment = world.deployment(service);
+    let Some(rollout) = deployment.rollout.as_mut().filter(|r| r.is_active()) else { return };
+    let outcome = Outcome::RolledBack { reason: reason.to_owned() };
+    rollout.go(Stage::Ended { outcome }, now(), reason);
+    if let Err(error) = world.deploy(service, deployment).await {
+        tracing::warn!("the end of the rollout of {service} could not be recorded: {error}");
+    }
+}
+
+/// Begins with the build. [`World::deploying`] has to be held.
+async fn begin(
+    world: &World,
+    service: &ServiceSpec,
+    is_new: bool,
+    order: DeployOrder,
+) -> Result<u64, Refused> {
     let mut deployment = free(world, service)?;
+    if is_new {
+        // It starts as it would have with the app: with what is built now.
+        let rollout = next(&deployment, service, Cause::Up, now());
+        let id = rollout.id;
+        deployment.rollout = Some(rollout);
+        record(world, &service.name, deployment).await?;
+        return Ok(id);
+    }
     let mut rollout = next(&deployment, service, Cause::Deploy, now());
     (rollout.force, rollout.by_hand) = (order.force, order.canary);
     if order.canary && rollout.deploy.strategy == DeployStrategy::Rolling {
@@ -63,7 +159,9 @@ pub async fn begin(world: &World, service: &ServiceSpec, order: DeployOrder) -> 
 /// Tries again what could not be built or prepared, where nothing else runs.
 pub async fn again(world: &World, service: &ServiceName) -> Result<(), Refused> {
     let _held = world.deploying.lock().await;
-    let (mut deployment, spec) = (world.deployment(service), &world.desired.services[service]);
+    let desired = world.desired.get();
+    let Some(spec) = desired.services.get(service) else { return Ok(()) };
+    let mut deployment = world.deployment(service);
     let outcome = deployment.rollout.as_ref().and_then(Rollout::outcome);
     let runs = world.observed().replicas.keys().any(|id| id.service == *service);
     if runs || !matches!(outcome, Some(Outcome::Failed { .. } | Outcome::Refused { .. })) {

@@ -29,6 +29,16 @@ pub(crate) fn open_port(desired: &mut DesiredState, store: &Store, running: bool
     Ok(store.set_gateway(gateway.listen)?)
 }
 
+/// A gateway that takes any port keeps the one that it has.
+pub(crate) fn keep_port(desired: &mut DesiredState, before: &DesiredState) {
+    if let (Some(new), Some(old)) = (&mut desired.gateway, &before.gateway)
+        && new.listen.port() == 0
+        && new.listen.ip() == old.listen.ip()
+    {
+        new.listen = old.listen;
+    }
+}
+
 /// Each edge keeps the address that it had: a service that runs on has it in its environment.
 pub(crate) fn edge_addresses(
     desired: &DesiredState,
@@ -76,7 +86,7 @@ fn saga_edges(desired: &DesiredState, sagas: &Sagas) -> Vec<EdgeKey> {
 ///
 /// An address that the manifest fixes stays: it is reported.
 pub(crate) fn move_edges(world: &World, failed: &BTreeMap<SocketAddr, String>) -> Result<(), StartError> {
-    let fixed: BTreeSet<SocketAddr> = world.desired.edges().filter_map(|e| e.call.listen).collect();
+    let fixed: BTreeSet<SocketAddr> = world.desired.get().edges().filter_map(|e| e.call.listen).collect();
     let mut edges = BTreeMap::clone(&world.edges.get());
     let mut taken: BTreeSet<SocketAddr> = edges.values().copied().chain(failed.keys().copied()).collect();
     for ((caller, _), address) in

@@ -14,6 +14,7 @@
 //! data plane and the services run on when this process dies.
 
 mod adopt;
+mod change;
 mod cleanup;
 mod control;
 mod deploy;
@@ -37,6 +38,7 @@ mod testing;
 pub mod traffic;
 mod world;
 
+pub use change::{Change, Effect, Kind, Part, changes};
 pub use cleanup::{CleanUpError, clean_up};
 pub use control::{Control, Options, Refused, Sagas, StartError};
 pub use deploy::DeployOrder;

@@ -46,6 +46,7 @@ pub(crate) async fn open_data_plane(
     }
     let wake = wake
         .on(world.supervisor.observed())
+        .on(world.desired.subscribe())
         .on(world.edges.subscribe())
         .on(world.deployments.subscribe())
         .on(world.mode.subscribe());
@@ -62,6 +63,7 @@ pub(crate) fn start_loops(
     // Whatever decides how many replicas of which release there are to be.
     let wanted = || {
         observed()
+            .on(world.desired.subscribe())
             .on(world.wishes.subscribe())
             .on(world.deployments.subscribe())
             .on(world.data_plane.subscribe())
@@ -85,6 +87,7 @@ fn run(reconciler: impl Reconciler + 'static, wake: Wake) -> JoinHandle<()> {
 pub(crate) fn watch_status(world: &Arc<World>) -> watch::Receiver<Arc<Status>> {
     let wake = Wake::until(&world.stop)
         .on(world.supervisor.observed())
+        .on(world.desired.subscribe())
         .on(world.wishes.subscribe())
         .on(world.deployments.subscribe())
         .on(world.builds.subscribe())
@@ -108,6 +111,7 @@ pub(crate) fn watch_status(world: &Arc<World>) -> watch::Receiver<Arc<Status>> {
 }
 
 fn derive_status(world: &World, was_ready: bool) -> Status {
+    let desired = world.desired.get();
     let (observed, builds, cold_starts) = (world.observed(), world.builds.get(), world.cold_starts.get());
     let service = |spec: &model::ServiceSpec| {
         let building = builds.get(&spec.name).copied().unwrap_or_default();
@@ -117,10 +121,10 @@ fn derive_status(world: &World, was_ready: bool) -> Status {
         (spec.name.clone(), ServiceStatus { cold_start, ..status })
     };
     let mut status = Status {
-        desired: world.desired.clone(),
+        desired: desired.clone(),
         mode: world.mode.get(),
         data_plane: world.data_plane.get(),
-        services: world.desired.services.values().map(service).collect(),
+        services: desired.services.values().map(service).collect(),
         was_ready,
     };
     status.was_ready = was_ready || status.ready();

@@ -180,6 +180,12 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets it.
+    pub fn forget_scale(&self, service: &ServiceName) -> Result<(), StoreError> {
+        self.connection().execute("DELETE FROM scales WHERE service = ?1", params![service.as_str()])?;
+        Ok(())
+    }
+
     /// When each service was last to be restarted, in Unix milliseconds.
     pub fn restarts(&self) -> Result<BTreeMap<ServiceName, u64>, StoreError> {
         let connection = self.connection();

@@ -20,8 +20,8 @@ use crate::traffic::Traffic;
 
 /// Everything a reconciler may look at or act on.
 pub struct World {
-    /// What the user declared.
-    pub desired: Arc<DesiredState>,
+    /// What the user declared. Written by [`crate::Control`].
+    pub desired: State<Arc<DesiredState>>,
     /// Where the app keeps its state.
     pub paths: Paths,
     /// The `isles` program, which is the data plane too.
@@ -212,7 +212,8 @@ impl World {
 
     /// Whether some service has no replica until somebody asks for it.
     pub fn sleeps(&self) -> bool {
-        let mut services = self.desired.services.values().filter(|service| service.scale.to_zero());
+        let desired = self.desired.get();
+        let mut services = desired.services.values().filter(|service| service.scale.to_zero());
         services.any(|service| self.replicas_wanted(service) == 0)
     }
 
@@ -245,12 +246,13 @@ impl World {
             let shares = shares(deployment, &service.name, observed, self.replicas_wanted(service));
             Some((service.name.clone(), shares))
         };
-        self.desired.services.values().filter_map(of).collect()
+        self.desired.get().services.values().filter_map(of).collect()
     }
 
     /// How long a request to this service may take at most, by whatever way it comes.
     pub fn longest_request(&self, service: &model::ServiceSpec) -> Duration {
-        let routes = self.desired.gateway.iter().flat_map(|g| &g.routes);
+        let desired = self.desired.get();
+        let routes = desired.gateway.iter().flat_map(|g| &g.routes);
         let own = routes.filter(|r| r.service == service.name).filter_map(|r| r.timeout);
         own.fold(service.limits.timeout, Duration::max)
     }

@@ -55,9 +55,11 @@ fn down_leaves_no_process_and_says_so_when_there_is_none() {
     let app = App::new(TWO);
     app.up();
     assert!(app.processes().len() >= 3, "two services and the data plane");
+    let pids = app.pids("web");
     let again = app.isles(&["up", "-d"]);
-    assert_eq!(again.code, Some(1), "{again:?}");
-    assert!(again.stderr.contains("already running"), "{again:?}");
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.stderr.contains("runs already") && again.stderr.contains("unchanged"), "{again:?}");
+    assert_eq!(app.pids("web"), pids);
 
     let down = app.isles(&["down"]);
     assert_eq!(down.code, Some(0), "{down:?}");

@@ -5,6 +5,8 @@
 
 mod traffic;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -231,15 +233,63 @@ pub struct ReleaseInfo {
     pub bytes: u64,
 }
 
+/// Which manifest a `plan` is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct PlanRequest {
+    /// The manifest, an absolute path; the one that the app was started with when absent.
+    #[serde(default)]
+    pub manifest: Option<String>,
+}
+
+/// What would be different with the manifest as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct PlanReport {
+    /// Every part that is declared in another way. What services are made of is not looked at.
+    pub changes: Vec<ChangeInfo>,
+}
+
+/// A part of the app that is declared in another way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChangeInfo {
+    /// `gateway`, `service`, `external` or `app`.
+    pub part: String,
+    /// The name of the service or external, or the setting of the app.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// `added`, `removed` or `changed`.
+    pub kind: String,
+    /// The settings that differ; of the environment the variables, without their values.
+    #[serde(default)]
+    pub keys: Vec<String>,
+    /// What follows: `start`, `stop`, `rollout`, `at_once`, `next_start` (of each replica), `next_up` (of the app), or
+    /// `refused`.
+    pub effect: String,
+}
+
 /// What a `deploy` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct DeployRequest {
+    /// These services, with their settings in the manifest; the whole manifest and all services when empty.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// The manifest, an absolute path; the one that the app was started with when absent.
+    #[serde(default)]
+    pub manifest: Option<String>,
     /// As a canary that stays at its first step until it is promoted or rolled back.
     #[serde(default)]
     pub canary: bool,
     /// Also where the gate refuses it.
     #[serde(default)]
     pub force: bool,
+}
+
+/// What a `deploy` began.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Deployed {
+    /// What is in force since, or on its way.
+    pub changes: Vec<ChangeInfo>,
+    /// The number of each service's rollout.
+    pub rollouts: BTreeMap<String, u64>,
 }
 
 /// What a `rollback` asks for.

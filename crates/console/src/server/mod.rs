@@ -77,6 +77,7 @@ fn parts() -> (Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(routes::service))
         .routes(routes!(routes::scale))
         .routes(routes!(routes::restart))
+        .routes(routes!(routes::plan))
         .routes(routes!(routes::deploy))
         .routes(routes!(routes::rollback))
         .routes(routes!(routes::promote))

@@ -15,8 +15,8 @@ use super::Context;
 use super::streams;
 use crate::Refusal;
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, LogItem, LogQuery, Problem, ReleaseInfo, RollbackRequest,
-    ScaleRequest, ServiceStatus,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, LogItem, LogQuery, PlanReport, PlanRequest, Problem,
+    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus,
 };
 
 /// How many past lines there are when nobody says how many.
@@ -76,22 +76,33 @@ pub async fn restart(
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }
 
-/// Builds a service, and brings what comes of it into charge in the way that the manifest says. `rollout` of its status shows
-/// how far it is.
-#[utoipa::path(post, path = "/v1/services/{service}/deploy",
-    params(("service" = String, Path, description = "Its name.")),
+/// What would be different with the manifest as it is now.
+#[utoipa::path(post, path = "/v1/plan",
+    request_body = PlanRequest,
+    responses((status = 200, body = PlanReport),
+              (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub async fn plan(
+    State(context): State<Context>,
+    body: Result<Json<PlanRequest>, JsonRejection>,
+) -> Result<Json<PlanReport>, Refusal> {
+    let Json(request) = body?;
+    Ok(Json(context.platform.plan(request).await?))
+}
+
+/// Puts the manifest in force, builds services, and brings what comes of it into charge in the way that the manifest says.
+/// `rollout` of their statuses shows how far they are. Nothing has happened where it is refused.
+#[utoipa::path(post, path = "/v1/deploy",
     request_body = DeployRequest,
-    responses((status = 202, body = Begun),
+    responses((status = 202, body = Deployed),
               (status = 404, body = Problem, content_type = "application/problem+json"),
-              (status = 409, body = Problem, content_type = "application/problem+json")))]
+              (status = 409, body = Problem, content_type = "application/problem+json"),
+              (status = 422, body = Problem, content_type = "application/problem+json")))]
 pub async fn deploy(
     State(context): State<Context>,
-    Path(name): Path<String>,
     body: Result<Json<DeployRequest>, JsonRejection>,
-) -> Result<(StatusCode, Json<Begun>), Refusal> {
+) -> Result<(StatusCode, Json<Deployed>), Refusal> {
     let Json(request) = body?;
-    require(&now(&context), &name)?;
-    Ok((StatusCode::ACCEPTED, Json(context.platform.deploy(&name, request).await?)))
+    Ok((StatusCode::ACCEPTED, Json(context.platform.deploy(request).await?)))
 }
 
 /// Goes back: from a rollout under way to the release before it, else to another release that is kept. Nothing is built.

@@ -1,6 +1,6 @@
 //! Every operation, and what happens when it cannot be done.
 
-use console::api::{AppState, Begun, DeployRequest, RollbackRequest};
+use console::api::{AppState, Begun, DeployRequest, PlanRequest, RollbackRequest};
 use console::client::{Client, ClientError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -41,12 +41,25 @@ async fn scale_and_restart_are_accepted_or_refused_with_a_reason() {
 #[tokio::test]
 async fn deploys_begin_or_are_refused_with_a_reason() {
     let app = start(16);
-    let order = |canary, force| DeployRequest { canary, force };
-    assert_eq!(app.client.deploy("orders", order(false, false)).await.unwrap(), Begun { rollout: 1 });
-    assert_eq!(app.client.deploy("orders", order(true, false)).await.unwrap(), Begun { rollout: 2 });
-    assert_eq!(app.client.deploy("payments", order(false, true)).await.unwrap(), Begun { rollout: 1 });
-    let (status, code, _) = refused(app.client.deploy("payments", order(false, false)).await.unwrap_err());
+    let order = |service: &str, canary, force| DeployRequest {
+        services: vec![service.to_owned()],
+        manifest: Some("/shop/isles.toml".to_owned()),
+        canary,
+        force,
+    };
+    for (service, canary, force, number) in
+        [("orders", false, false, 1), ("orders", true, false, 2), ("payments", false, true, 1)]
+    {
+        let deployed = app.client.deploy(&order(service, canary, force)).await.unwrap();
+        assert_eq!(deployed.rollouts, [(service.to_owned(), number)].into());
+        assert_eq!(deployed.changes[0].name.as_deref(), Some("/shop/isles.toml"));
+    }
+    let (status, code, _) = refused(app.client.deploy(&order("payments", false, false)).await.unwrap_err());
     assert_eq!((status, code.as_str()), (409, "under_way"));
+    let plan = PlanRequest { manifest: Some("/broken".to_owned()) };
+    let (status, code, _) = refused(app.client.plan(&plan).await.unwrap_err());
+    assert_eq!((status, code.as_str()), (422, "bad_manifest"));
+    assert_eq!(app.client.plan(&PlanRequest::default()).await.unwrap().changes, []);
     let back = |release: Option<&str>| RollbackRequest { release: release.map(str::to_owned) };
     assert_eq!(app.client.rollback("orders", back(None)).await.unwrap(), Begun { rollout: 3 });
     let (status, code, _) = refused(app.client.rollback("orders", back(Some("none"))).await.unwrap_err());

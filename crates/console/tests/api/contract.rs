@@ -22,11 +22,12 @@ fn the_checked_in_contract_is_the_one_served() {
     assert_eq!(
         paths,
         [
+            "/v1/deploy",
             "/v1/down",
             "/v1/logs",
             "/v1/openapi.json",
+            "/v1/plan",
             "/v1/services/{service}",
-            "/v1/services/{service}/deploy",
             "/v1/services/{service}/promote",
             "/v1/services/{service}/releases",
             "/v1/services/{service}/restart",

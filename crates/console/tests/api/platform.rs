@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use console::api::{
-    Accepted, AppState, AppStatus, Begun, DeployRequest, LogEntry, LogQuery, LogStream, ReleaseInfo,
-    ReplicaStatus, RollbackRequest, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic,
+    Accepted, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, LogEntry, LogQuery, LogStream,
+    PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest, ServiceState, ServiceStatus, Span,
+    SpanQuery, Spans, Traffic,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -59,13 +60,31 @@ impl Platform for InMemory {
         async move { Ok(Accepted { message }) }.boxed()
     }
 
-    fn deploy(&self, service: &str, request: DeployRequest) -> BoxFuture<'_, Result<Begun, Refusal>> {
-        let busy = service == "payments";
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanReport, Refusal>> {
         async move {
-            if busy && !request.force {
+            match request.manifest {
+                Some(_) => Err(Refusal::bad_manifest("1 error")),
+                None => Ok(PlanReport::default()),
+            }
+        }
+        .boxed()
+    }
+
+    fn deploy(&self, request: DeployRequest) -> BoxFuture<'_, Result<Deployed, Refusal>> {
+        async move {
+            if request.services == ["payments"] && !request.force {
                 return Err(Refusal::under_way("a rollout is under way"));
             }
-            Ok(Begun { rollout: if request.canary { 2 } else { 1 } })
+            let number = if request.canary { 2 } else { 1 };
+            let change = ChangeInfo {
+                part: "app".to_owned(),
+                name: request.manifest,
+                kind: "changed".to_owned(),
+                keys: vec![],
+                effect: "at_once".to_owned(),
+            };
+            let rollouts = request.services.into_iter().map(|service| (service, number)).collect();
+            Ok(Deployed { changes: vec![change], rollouts })
         }
         .boxed()
     }

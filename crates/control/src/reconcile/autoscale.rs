@@ -80,7 +80,8 @@ impl Reconciler for Autoscale {
             return Outcome::default();
         }
         let news = demand.at > self.before.at;
-        for service in world.desired.services.values().filter(|s| s.scale.concurrency.is_some()) {
+        let desired = world.desired.get();
+        for service in desired.services.values().filter(|s| s.scale.concurrency.is_some()) {
             steps.extend(self.woken(service));
             if news {
                 steps.extend(self.scale(service, &demand).await);

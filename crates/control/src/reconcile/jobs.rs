@@ -128,7 +128,7 @@ async fn build(
 
 /// Copies what was built, and forgets what is old.
 fn keep(world: &World, service: &ServiceSpec, current: Option<ReleaseId>) -> Result<Job, Failure> {
-    let release = world.releases.snapshot(service, &world.desired, now());
+    let release = world.releases.snapshot(service, &world.desired.get(), now());
     let release = release.map_err(|error| (format!("{error}: does its build make it?"), vec![]))?.id;
     let rollouts = world.store.rollouts(&service.name).map_err(|e| (e.to_string(), vec![]))?;
     let observed = world.observed();
@@ -176,7 +176,7 @@ async fn before_start(world: &World, service: &ServiceSpec, rollout: &Rollout) -
     let _ = world.data_plane.subscribe().wait_for(|d| d.version.is_some()).await;
     let edges = world.edges.get();
     let setting = Setting {
-        desired: &world.desired,
+        desired: &world.desired.get(),
         service: &placed,
         paths: &world.paths,
         edges: &edges,

@@ -1,11 +1,11 @@
 //! Wanted and observed replicas -> the planner -> the supervisor.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::{ObservedState, ReleaseId, ReplicaId, ServiceSpec};
+use model::{DesiredState, ObservedState, ReleaseId, ReplicaId, ServiceName, ServiceSpec};
 use planner::{Step, Traffic, Want};
 use supervisor::ReplicaSpec;
 
@@ -14,6 +14,8 @@ use crate::environment::{Setting, Unset};
 use crate::ports;
 use crate::world::{Mode, World, now};
 
+/// How long a replica of a release that is gone may take to finish its requests.
+const DRAIN: Duration = Duration::from_secs(10);
 /// How long to wait after a start that could not even be tried.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -47,12 +49,34 @@ impl Replicas {
         }
     }
 
+    /// Services that are not declared any more: their replicas finish what they have, and go.
+    fn gone(&self, desired: &DesiredState, observed: &ObservedState) -> Vec<Want> {
+        let left = observed.replicas.iter().filter(|(id, _)| !desired.services.contains_key(&id.service));
+        let mut limits: BTreeMap<ServiceName, Duration> = BTreeMap::new();
+        for (id, state) in left {
+            let release = self.world.releases.open(&id.service, &state.release);
+            let limit =
+                release.map_or(DRAIN, |release| release.spec.limits.timeout.max(release.spec.stop.grace));
+            let known = limits.entry(id.service.clone()).or_default();
+            *known = limit.max(*known);
+        }
+        let want = |(service, drain_limit)| Want {
+            service,
+            release: None,
+            replicas: 0,
+            beside: None,
+            not_before: 0,
+            drain_limit,
+        };
+        limits.into_iter().map(want).collect()
+    }
+
     fn traffic(&self) -> Traffic {
         let data_plane = self.world.data_plane.get();
         Traffic { let_go: data_plane.let_go, in_flight: data_plane.in_flight }
     }
 
-    async fn carry_out(&self, service: &ServiceSpec, step: &Step) -> Result<(), String> {
+    async fn carry_out(&self, service: &ServiceName, step: &Step) -> Result<(), String> {
         match step {
             Step::Start(id, release) => return self.start(service, id, release).await,
             Step::Drain(id) => self.world.supervisor.drain(id),
@@ -62,16 +86,16 @@ impl Replicas {
         Ok(())
     }
 
-    async fn start(&self, service: &ServiceSpec, id: &ReplicaId, release: &ReleaseId) -> Result<(), String> {
+    async fn start(&self, service: &ServiceName, id: &ReplicaId, release: &ReleaseId) -> Result<(), String> {
         // The end may have come since this pass began, and nobody would end what is started after it.
         if self.world.stop.is_cancelled() || self.world.mode.get() == Mode::Stopping {
             return Ok(());
         }
-        let placed = self.world.releases.open(&service.name, release).map_err(|e| e.to_string())?.placed();
+        let placed = self.world.releases.open(service, release).map_err(|e| e.to_string())?.placed();
         let address = ports::free(&self.taken()).map_err(|e| e.to_string())?;
         let edges = self.world.edges.get();
         let setting = Setting {
-            desired: &self.world.desired,
+            desired: &self.world.desired.get(),
             service: &placed,
             paths: &self.world.paths,
             edges: &edges,
@@ -108,12 +132,13 @@ impl Replicas {
     /// Addresses that are somebody's, also where nobody listens at the moment.
     fn taken(&self) -> BTreeSet<SocketAddr> {
         let (observed, edges) = (self.world.observed(), self.world.edges.get());
-        let gateway = self.world.desired.gateway.iter().map(|g| g.listen);
+        let desired = self.world.desired.get();
+        let gateway = desired.gateway.iter().map(|g| g.listen);
         observed.replicas.values().map(|r| r.address).chain(edges.values().copied()).chain(gateway).collect()
     }
 }
 
-type CommandLine = (Vec<String>, std::collections::BTreeMap<String, String>);
+type CommandLine = (Vec<String>, BTreeMap<String, String>);
 
 fn command(setting: &Setting<'_>) -> Result<CommandLine, Unset> {
     Ok((setting.argv(&setting.service.command)?, setting.environment()?))
@@ -131,14 +156,16 @@ impl Reconciler for Replicas {
         // A replica is told the addresses of its edges, so they have to be there first.
         let routed = self.world.data_plane.get().version.is_some();
         let mut steps = Vec::new();
-        for service in self.world.desired.services.values() {
-            let want = self.want(service, &observed);
+        let desired = self.world.desired.get();
+        let gone = self.gone(&desired, &observed);
+        let wants = desired.services.values().map(|service| self.want(service, &observed)).chain(gone);
+        for want in wants.collect::<Vec<_>>() {
             let plan = planner::plan(&want, &observed, &traffic, time);
             if let Some(next) = plan.next {
                 look_again(Duration::from_millis(next.saturating_sub(time).max(1)));
             }
             for (step, reason) in plan.steps.iter().filter(|(s, _)| routed || !matches!(s, Step::Start(..))) {
-                match self.carry_out(service, step).await {
+                match self.carry_out(&want.service, step).await {
                     Ok(()) => steps.push(format!("{step}: {reason}")),
                     Err(error) => {
                         steps.push(format!("{step} failed: {error}"));

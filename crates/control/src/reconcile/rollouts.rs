@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::ServiceSpec;
-use planner::rollout::{Deployment, Seen, Stage, step};
+use planner::rollout::{Deployment, Seen, step};
 
 use super::comparison::Comparisons;
 use super::jobs::Jobs;
+use crate::deploy;
 use crate::driver::{Outcome, Reconciler};
 use crate::world::{Mode, World, now};
 
@@ -87,7 +88,7 @@ impl Reconciler for Rollouts {
             return outcome;
         }
         let world = self.world.clone();
-        for service in world.desired.services.values() {
+        for service in world.desired.get().services.values() {
             if let Some(pause) = self.advance(service, &mut outcome.steps).await {
                 outcome.next = Some(outcome.next.map_or(pause, |next| next.min(pause)));
             }
@@ -99,13 +100,7 @@ impl Reconciler for Rollouts {
 /// Ends what is under way, because the app ends: nothing of it goes on when it is started again.
 pub async fn abandon(world: &World) {
     let _held = world.deploying.lock().await;
-    for (service, mut deployment) in world.deployments.get().iter().map(|(s, d)| (s.clone(), d.clone())) {
-        let Some(rollout) = deployment.rollout.as_mut().filter(|r| r.is_active()) else { continue };
-        let reason = "the app was stopped".to_owned();
-        let outcome = planner::rollout::Outcome::RolledBack { reason: reason.clone() };
-        rollout.go(Stage::Ended { outcome }, now(), reason);
-        if let Err(error) = world.deploy(&service, deployment).await {
-            tracing::warn!("the end of the rollout of {service} could not be recorded: {error}");
-        }
+    for service in world.deployments.get().keys() {
+        deploy::abandon(world, service, "the app was stopped").await;
     }
 }

@@ -1,21 +1,20 @@
 //! `isles deploy`
 
-use std::collections::BTreeMap;
-
 use console::api::DeployRequest;
 
+use super::check;
 use super::failure::Failure;
 use super::place::{FileArg, Place};
-use super::rollout;
+use super::{output, rollout, show};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     file: FileArg,
-    /// Which services
+    /// Which services, with their settings in the manifest as it is now
     #[arg(value_name = "SERVICE", required_unless_present = "all", conflicts_with = "all")]
     services: Vec<String>,
-    /// Every service; what is unchanged is left alone
+    /// The whole manifest and every service; what is unchanged is left alone
     #[arg(long)]
     all: bool,
     /// Stays at the first canary step until `isles promote` or `isles rollback`
@@ -28,15 +27,18 @@ pub struct Args {
 
 pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     let place = Place::find(args.file.or(before))?;
+    place.status().await?;
+    check::load(&place.manifest)?;
+    let request =
+        DeployRequest { services: args.services, canary: args.canary, force: args.force, manifest: None };
+    begin(&place, request).await
+}
+
+/// Puts the manifest in force and follows what that begins, to its end.
+pub async fn begin(place: &Place, request: DeployRequest) -> Result<(), Failure> {
     let client = place.client();
-    let status = place.status().await?;
-    let services =
-        if args.all { status.services.iter().map(|s| s.name.clone()).collect() } else { args.services };
-    let request = DeployRequest { canary: args.canary, force: args.force };
-    let mut begun = BTreeMap::new();
-    for service in services {
-        let rollout = client.deploy(&service, request).await?.rollout;
-        begun.insert(service, rollout);
-    }
-    rollout::follow(&client, begun, rollout::Asked::Deploy).await
+    let request = DeployRequest { manifest: Some(place.manifest.display().to_string()), ..request };
+    let deployed = client.deploy(&request).await?;
+    output::notes(&show::changes::render(&deployed.changes))?;
+    rollout::follow(&client, deployed.rollouts, rollout::Asked::Deploy).await
 }

@@ -14,6 +14,7 @@ mod follow;
 mod logs;
 mod output;
 mod place;
+mod plan;
 mod promote;
 mod proxy;
 mod ps;
@@ -66,7 +67,9 @@ struct Cli {
 enum Command {
     /// Checks the manifest and shows every fault in it
     Check(check::Args),
-    /// Builds and starts everything
+    /// Shows what `isles up` would change of what runs
+    Plan(plan::Args),
+    /// Builds and starts everything; where it runs already, puts the manifest in force
     Up(up::Args),
     /// Stops everything
     Down(down::Args),
@@ -136,6 +139,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let file = cli.file;
     match cli.command {
         Command::Check(args) => check::run(args, file),
+        Command::Plan(args) => block_on(plan::run(args, file)),
         Command::Up(args) => up::run(args, file),
         Command::Down(args) => block_on(down::run(args, file)),
         Command::Ps(args) => block_on(ps::run(args, file)),

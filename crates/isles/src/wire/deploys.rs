@@ -1,9 +1,50 @@
 //! Rollouts and releases in the words of the admin API.
 
-use console::api::{ReleaseInfo, RolloutNote, RolloutStatus};
-use control::{Release, ServiceStatus};
-use model::{DeployStrategy, Phase, ReleaseId};
+use console::api::{ChangeInfo, ReleaseInfo, RolloutNote, RolloutStatus};
+use control::{Change, Effect, Kind, Part, Release, ServiceStatus};
+use model::{DeployStrategy, DesiredState, Phase, ReleaseId};
 use planner::rollout::{Cause, Outcome, Rollout, Stage};
+
+/// Parts that are declared in another way.
+pub fn changes(changes: &[Change]) -> Vec<ChangeInfo> {
+    changes.iter().map(change).collect()
+}
+
+/// What differs from an app of which nothing runs.
+pub fn from_nothing(desired: &DesiredState) -> Vec<ChangeInfo> {
+    let nothing = DesiredState {
+        gateway: None,
+        services: Default::default(),
+        externals: Default::default(),
+        ..desired.clone()
+    };
+    changes(&control::changes(&nothing, desired))
+}
+
+fn change(change: &Change) -> ChangeInfo {
+    let (part, name) = match &change.part {
+        Part::Gateway => ("gateway", None),
+        Part::Service(name) => ("service", Some(name.to_string())),
+        Part::External(name) => ("external", Some(name.to_string())),
+        Part::App(name) => ("app", Some((*name).to_owned())),
+    };
+    let kind = match change.kind {
+        Kind::Added => "added",
+        Kind::Removed => "removed",
+        Kind::Changed => "changed",
+    };
+    let effect = match change.effect {
+        Effect::Start => "start",
+        Effect::Stop => "stop",
+        Effect::Rollout => "rollout",
+        Effect::AtOnce => "at_once",
+        Effect::NextStart => "next_start",
+        Effect::NextUp => "next_up",
+        Effect::Refused => "refused",
+    };
+    let [part, kind, effect] = [part, kind, effect].map(str::to_owned);
+    ChangeInfo { part, name, kind, keys: change.keys.clone(), effect }
+}
 
 /// One rollout.
 pub fn rollout(rollout: &Rollout) -> RolloutStatus {

@@ -7,7 +7,7 @@ mod sagas;
 mod status;
 mod traffic;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use console::Platform;
@@ -15,6 +15,7 @@ use control::{Control, Paths};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+pub use deploys::from_nothing;
 pub use logs::entry as log_entry;
 use platform::Wired;
 
@@ -55,7 +56,7 @@ impl Running {
 
 /// Starts an app, or takes over what a killed control plane left running; with `build`, services are built first.
 /// Returns when the gateway is open.
-pub async fn start(parsed: manifest::Parsed, build: bool) -> Result<Running, StartError> {
+pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> Result<Running, StartError> {
     let desired = parsed.desired;
     let program =
         std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
@@ -74,7 +75,7 @@ pub async fn start(parsed: manifest::Parsed, build: bool) -> Result<Running, Sta
     // What the admin API does not know itself is beside it on the same socket.
     let more = sagas.as_ref().map(|s| axum::Router::new().nest("/v1/sagas", s.router())).unwrap_or_default();
     let (down, closed) = (CancellationToken::new(), CancellationToken::new());
-    let platform: Arc<dyn Platform> = Arc::new(Wired::new(control.clone(), down.clone()));
+    let platform: Arc<dyn Platform> = Arc::new(Wired::new(control.clone(), manifest, down.clone()));
     let serving = tokio::spawn(console::server::serve(listener, platform.clone(), more, closed.clone()));
     let ending = control.clone();
     let finished = tokio::spawn(async move {

@@ -1,16 +1,18 @@
 //! The control plane as the admin API sees it.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
-    Accepted, AppStatus, Begun, DeployRequest, LogEntry, LogQuery, ReleaseInfo, RollbackRequest, Span,
-    SpanQuery, Spans, Traffic,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, LogEntry, LogQuery, PlanReport, PlanRequest,
+    ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic,
 };
 use console::{Platform, Refusal};
-use control::{Control, DeployOrder, Refused, Status};
+use control::{Control, DeployOrder, Paths, Refused, Status};
 use futures_util::future::BoxFuture;
-use model::ServiceName;
+use model::{DesiredState, ServiceName};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -27,17 +29,34 @@ const BACKLOG: usize = 4096;
 /// A control plane behind the admin API.
 pub struct Wired {
     control: Arc<Control>,
+    manifest: PathBuf,
     status: watch::Receiver<Arc<AppStatus>>,
     logs: broadcast::Sender<Arc<LogEntry>>,
     down: CancellationToken,
 }
 
 impl Wired {
-    /// Begins to translate; `down` is cancelled when somebody asks for the end.
-    pub fn new(control: Arc<Control>, down: CancellationToken) -> Self {
+    /// Begins to translate; `down` is cancelled when somebody asks for the end. `manifest` is what the app was started with.
+    pub fn new(control: Arc<Control>, manifest: PathBuf, down: CancellationToken) -> Self {
         let logs = broadcast::Sender::new(BACKLOG);
         tokio::spawn(forward_logs(control.supervisor().logs(), logs.clone()));
-        Self { status: translate(control.status()), control, logs, down }
+        Self { status: translate(control.status()), control, manifest, logs, down }
+    }
+
+    /// What a manifest of this app declares now.
+    async fn declared(&self, manifest: Option<String>) -> Result<DesiredState, Refusal> {
+        let path = manifest.map_or_else(|| self.manifest.clone(), PathBuf::from);
+        let read = {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || manifest::load(&path)).await
+        };
+        let parsed = read.map_err(|e| Refusal::internal(e.to_string()))?;
+        let parsed = parsed.map_err(|e| Refusal::bad_manifest(e.to_string()))?;
+        if Paths::new(&parsed.desired.root).state() != self.control.paths().state() {
+            let detail = format!("{} is the manifest of another app", path.display());
+            return Err(Refusal::bad_manifest(detail));
+        }
+        Ok(parsed.desired)
     }
 }
 
@@ -96,6 +115,7 @@ fn refusal(refused: Refused, control: &Control) -> Refusal {
         }
         Refused::OutOfRange { .. } => Refusal::out_of_range(refused.to_string()),
         Refused::UnderWay { .. } => Refusal::under_way(refused.to_string()),
+        Refused::Impossible(detail) => Refusal::impossible(detail),
         Refused::Nothing(detail) => Refusal::nothing_to_do(detail),
         Refused::Stopping => Refusal::stopping(),
         Refused::Store(detail) => Refusal::internal(detail),
@@ -124,12 +144,24 @@ impl Platform for Wired {
         })
     }
 
-    fn deploy(&self, service: &str, request: DeployRequest) -> BoxFuture<'_, Result<Begun, Refusal>> {
-        let service = service.to_owned();
+    fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanReport, Refusal>> {
         Box::pin(async move {
+            let declared = self.declared(request.manifest).await?;
+            Ok(PlanReport { changes: deploys::changes(&self.control.plan(declared)) })
+        })
+    }
+
+    fn deploy(&self, request: DeployRequest) -> BoxFuture<'_, Result<Deployed, Refusal>> {
+        Box::pin(async move {
+            let declared = self.declared(request.manifest).await?;
+            let unknown = |name: &String| refusal(Refused::UnknownService(name.clone()), &self.control);
+            let only = request.services.iter().map(|name| name.parse().map_err(|_| unknown(name)));
+            let only = only.collect::<Result<BTreeSet<ServiceName>, _>>()?;
             let order = DeployOrder { canary: request.canary, force: request.force };
-            let rollout = self.control.deploy(&service, order).await;
-            Ok(Begun { rollout: rollout.map_err(|e| refusal(e, &self.control))? })
+            let deployed = self.control.deploy(declared, &only, order).await;
+            let (changes, rollouts) = deployed.map_err(|e| refusal(e, &self.control))?;
+            let rollouts = rollouts.into_iter().map(|(service, id)| (service.to_string(), id)).collect();
+            Ok(Deployed { changes: deploys::changes(&changes), rollouts })
         })
     }
 

@@ -165,16 +165,16 @@ impl DataPlaneLoop {
         // After the replicas were looked at: what runs was in the deployment before it was started.
         let shares = self.world.shares(observed);
         let world = &self.world;
-        routes::table(&world.desired, observed, &world.edges.get(), &shares, world.sagas.as_ref(), open)
+        routes::table(&world.desired.get(), observed, &world.edges.get(), &shares, world.sagas.as_ref(), open)
     }
 
     /// Lets edges go that are no longer declared, once no process runs or may yet be started that is told their address.
     fn retire_edges(&self, observed: &ObservedState) -> Vec<String> {
         let edges = self.world.edges.get();
+        let desired = self.world.desired.get();
         let mut kept = BTreeMap::clone(&edges);
         kept.retain(|(caller, callee), _| {
-            let declared =
-                self.world.desired.edges().any(|e| e.caller.name == *caller && e.call.callee == *callee);
+            let declared = desired.edges().any(|e| e.caller.name == *caller && e.call.callee == *callee);
             let of_sagas = *caller == *SAGAS || *callee == *SAGAS;
             declared || (of_sagas && self.world.sagas.is_some()) || self.is_called(caller, callee, observed)
         });

@@ -1,6 +1,7 @@
 //! What commands show: pure functions from state to text, and the few things they share.
 
 pub mod api;
+pub mod changes;
 pub mod failure;
 pub mod lines;
 pub mod progress;

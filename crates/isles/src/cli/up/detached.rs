@@ -51,7 +51,7 @@ pub async fn background(place: &Place, build: bool) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let parsed = check::load(&place.manifest)?;
     let mut progress = Progress::new();
-    let mut running = super::start(parsed, build).await?;
+    let mut running = super::start(place, parsed, build).await?;
     let mut status = running.platform.status();
     let mut asked = false;
     loop {

@@ -25,7 +25,7 @@ const KEPT: usize = 200;
 pub async fn run(place: &Place, parsed: manifest::Parsed, build: bool) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let mut progress = Progress::new().with_builds_of(place.paths.clone());
-    let running = super::start(parsed, build).await?;
+    let running = super::start(place, parsed, build).await?;
     let mut session = Session::new(running.platform.as_ref());
     let told = match session.bring_up(&mut signals, &mut progress).await {
         Ok(Next::Logs) => session.follow(&mut signals).await,

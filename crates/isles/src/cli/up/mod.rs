@@ -3,9 +3,11 @@
 mod detached;
 mod foreground;
 
+use console::api::DeployRequest;
+
 use super::failure::Failure;
-use super::output;
 use super::place::{FileArg, Place};
+use super::{deploy, output};
 use crate::wire::{self, StartError};
 
 /// Threads for everything but the requests, which the data plane serves.
@@ -36,21 +38,19 @@ pub fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     output::trace("error");
     let parsed = super::check::load(&place.manifest)?;
     runtime.block_on(async {
-        refuse_second(&place).await?;
+        if let Ok(status) = place.client().status().await {
+            output::note(format!(
+                "{} runs already (pid {}): the manifest is put in force",
+                status.app, status.pid
+            ))?;
+            return deploy::begin(&place, DeployRequest::default()).await;
+        }
         if args.detach {
             detached::start(&place, !args.no_build).await
         } else {
             foreground::run(&place, parsed, !args.no_build).await
         }
     })
-}
-
-/// An app runs once.
-async fn refuse_second(place: &Place) -> Result<(), Failure> {
-    match place.client().status().await {
-        Ok(status) => Err(already_running(&status.app, Some(status.pid))),
-        Err(_) => Ok(()),
-    }
 }
 
 fn already_running(app: &str, pid: Option<u32>) -> Failure {
@@ -60,9 +60,9 @@ fn already_running(app: &str, pid: Option<u32>) -> Failure {
 }
 
 /// Starts the app in this process.
-async fn start(parsed: manifest::Parsed, build: bool) -> Result<wire::Running, Failure> {
+async fn start(place: &Place, parsed: manifest::Parsed, build: bool) -> Result<wire::Running, Failure> {
     let app = parsed.desired.name.to_string();
-    wire::start(parsed, build).await.map_err(|error| match error {
+    wire::start(place.manifest.clone(), parsed, build).await.map_err(|error| match error {
         StartError::AlreadyRunning { pid } => already_running(&app, pid),
         StartError::Other { what, help } => match help {
             Some(help) => Failure::failed(what).help(help),
