@@ -205,9 +205,10 @@ impl World {
         self.deployments.get().get(service).cloned().unwrap_or_default()
     }
 
-    /// Whether some release is compared with another.
-    pub fn compares(&self) -> bool {
-        self.deployments.get().values().flat_map(|d| &d.rollout).any(|rollout| rollout.watching.is_some())
+    /// Since when releases are compared with others, the last of them; none where none is.
+    pub fn compares_since(&self) -> Option<u64> {
+        let deployments = self.deployments.get();
+        deployments.values().flat_map(|d| &d.rollout).filter_map(|rollout| rollout.watching).max()
     }
 
     /// Whether some service has no replica until somebody asks for it.

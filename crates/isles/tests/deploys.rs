@@ -141,11 +141,12 @@ fn deploys_rollbacks_and_scaling_under_load_lose_no_request() {
 }
 
 /// Bad releases, and what is said of them.
-const BAD: [(&str, &str); 5] = [
+const BAD: [(&str, &str); 6] = [
     ("exit-at-start", "crashed: exit code 3"),
     ("never-healthy", "was not ready within 3s"),
     ("exit-after 1500", "crashed: exit code 3"),
     ("fail 20", "of the requests of all callers fail at the new release"),
+    ("fail 100", "its replicas are ejected"),
     // At which percentile that is seen first, chance decides.
     ("delay 30", "of all callers is"),
 ];

@@ -55,6 +55,9 @@ impl Comparisons {
                 Comparison { rollout: rollout.id, watching, before: reading.clone(), looked: 0, verdict };
             self.0.insert(service.clone(), comparison);
         }
+        if let Some(reason) = ejected(service, new, &reading.signals) {
+            return Some(Verdict::Bad { reasons: vec![reason] });
+        }
         let comparison = self.0.get_mut(service)?;
         let evidence = evidence(service, old, new, &comparison.before.signals, &reading.signals);
         let requests = evidence.total().new.requests;
@@ -89,10 +92,37 @@ fn evidence(
             let before = known.and_then(of).filter(|b| b.outcomes.all() <= now.outcomes.all());
             sample(&now.since(&before.unwrap_or_default()))
         };
-        let caller = edge.caller.as_ref().map_or(GATEWAY.to_owned(), ToString::to_string);
-        callers.insert(caller, Pair { old: counted(old), new: counted(new) });
+        callers.insert(caller(edge), Pair { old: counted(old), new: counted(new) });
     }
     Evidence { callers }
+}
+
+fn caller(edge: &EdgeSignals) -> String {
+    edge.caller.as_ref().map_or(GATEWAY.to_owned(), ToString::to_string)
+}
+
+/// Why no replica of the new release gets requests any more, where that is its own fault. The data plane is quicker than any
+/// comparison: after it nothing comes that could be compared.
+fn ejected(service: &ServiceName, new: &ReleaseId, signals: &Signals) -> Option<String> {
+    let mut own = signals.replicas.iter().filter(|r| r.replica.service == *service && r.release == *new);
+    if own.clone().next().is_none() || !own.all(|replica| replica.ejected) {
+        return None;
+    }
+    let edges = signals.edges.iter().filter(|edge| edge.callee == *service);
+    let heard = edges.filter_map(|edge| {
+        let (_, tally) = edge.releases.iter().find(|(release, _)| release == new)?;
+        Some((caller(edge), sample(tally))).filter(|(_, sample)| sample.requests > 0)
+    });
+    let heard: Vec<_> = heard.collect();
+    let sum = |of: &dyn Fn(&Sample) -> u64| heard.iter().map(|(_, sample)| of(sample)).sum::<u64>();
+    let (failures, passed_on) = (sum(&|s| s.failures), sum(&|s| s.passed_on));
+    if failures == 0 || passed_on * 2 > failures {
+        return None;
+    }
+    let failing = heard.iter().filter(|(_, sample)| sample.failures > 0);
+    let each = failing.map(|(caller, s)| format!("{} of {} of {caller}", s.failures, s.requests));
+    let each = each.collect::<Vec<_>>().join(", ");
+    Some(format!("its replicas are ejected, for requests to the new release fail: {each}"))
 }
 
 fn sample(tally: &Tally) -> Sample {
@@ -110,8 +140,9 @@ fn sample(tally: &Tally) -> Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Histogram, Outcomes};
+    use model::{Histogram, Outcomes, ReplicaId};
     use planner::rollout::Cause;
+    use proxy::link::ReplicaSignals;
 
     fn signals(at: u64, old: (u64, u64), new: (u64, u64, u64)) -> Arc<Reading> {
         let tally = |success: u64, failed: u64, passed_on: u64, bucket: u8| Tally {
@@ -144,6 +175,34 @@ mod tests {
             openings: 0,
         };
         Arc::new(Reading { at, signals: Signals { edges: vec![edge], ..Signals::default() } })
+    }
+
+    fn replica(index: u32, release: &str, ejected: bool) -> ReplicaSignals {
+        ReplicaSignals {
+            replica: ReplicaId { service: "web".parse().unwrap(), index },
+            release: ReleaseId(release.into()),
+            address: ([127, 0, 0, 1], 2).into(),
+            attempts: Tally::default(),
+            in_flight: 0,
+            ejected,
+            ejections: u64::from(ejected),
+        }
+    }
+
+    #[test]
+    fn a_release_that_gets_nothing_more_for_failing_is_bad() {
+        let (web, new) = ("web".parse().unwrap(), ReleaseId("b".into()));
+        let said = |counted, replicas: &[(&str, bool)]| {
+            let mut signals = signals(9, (100, 0), counted).signals.clone();
+            signals.replicas = (1..).zip(replicas).map(|(i, (id, out))| replica(i, id, *out)).collect();
+            ejected(&web, &new, &signals)
+        };
+        let (of_old, of_new) = (("a", false), ("b", true));
+        let why = "its replicas are ejected, for requests to the new release fail: 5 of 6 of the gateway";
+        assert_eq!(said((1, 5, 0), &[of_old, of_new, of_new]).as_deref(), Some(why));
+        assert_eq!(said((1, 5, 0), &[of_old, of_new, ("b", false)]), None, "some are still to be judged");
+        assert_eq!(said((1, 5, 4), &[of_old, of_new]), None, "its callee's fault");
+        assert_eq!(said((1, 5, 0), &[("a", true)]), None);
     }
 
     #[test]

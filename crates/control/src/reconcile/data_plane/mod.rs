@@ -246,8 +246,11 @@ impl DataPlaneLoop {
         let news = news.map(|(address, problem)| format!("{address}: {problem}")).collect();
         self.world.demand.set(Arc::new(demand(&stats, &retired)));
         self.world.data_plane.set(found);
-        let compares = self.world.compares();
-        if self.survey_due.is_none_or(|due| due <= Instant::now()) {
+        let since = self.world.compares_since();
+        let compares = since.is_some();
+        // What a comparison begins with is read at once.
+        let begins = since.is_some_and(|since| self.world.signals.get().at < since);
+        if begins || self.survey_due.is_none_or(|due| due <= Instant::now()) {
             // A little less than the pause, so that no pass comes just too early.
             self.survey_due = Some(Instant::now() + if compares { STATS_COMPARING } else { STATS } * 9 / 10);
             let signals = link.client.signals().await?;
@@ -278,7 +281,7 @@ impl DataPlaneLoop {
             STATS_DRAINING
         } else if self.world.sleeps() {
             STATS_SLEEPING
-        } else if self.world.compares() {
+        } else if self.world.compares_since().is_some() {
             STATS_COMPARING
         } else {
             STATS
