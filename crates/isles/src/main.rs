@@ -1,9 +1,11 @@
 //! The `isles` command.
 //!
-//! `cli` is what the user sees; `wire` joins the mechanisms into a running app; `sagas` reads the definitions for both.
+//! `cli` is what the user sees; `wire` joins the mechanisms into a running app; `sagas` reads the definitions for both;
+//! `watch` tells what somebody changes.
 
 mod cli;
 mod sagas;
+mod watch;
 mod wire;
 
 use std::process::ExitCode;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use console::Platform;
 use console::api::{AppState, AppStatus, LogEntry, LogItem, LogStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch::Receiver;
 
+use super::watch;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::follow::Progress;
 use crate::cli::place::Place;
@@ -16,19 +18,24 @@ use crate::cli::show::lines::LogPrinter;
 use crate::cli::show::style::{self, Symbols};
 use crate::cli::show::{self, text};
 use crate::cli::{output, place};
+use crate::watch::Watcher;
 use crate::wire::Running;
 
 /// Lines written while services start that are shown once they are ready.
 const KEPT: usize = 200;
 
-/// Runs the app until it is asked to end.
-pub async fn run(place: &Place, parsed: manifest::Parsed, build: bool) -> Result<(), Failure> {
+/// Runs the app until it is asked to end; with `watch`, what changes meanwhile is rolled out.
+pub async fn run(place: &Place, parsed: manifest::Parsed, build: bool, watch: bool) -> Result<(), Failure> {
+    let watcher = watch.then(|| Watcher::new(&place.manifest, &parsed.desired));
     let mut signals = Signals::install()?;
     let mut progress = Progress::new().with_builds_of(place.paths.clone());
     let running = super::start(place, parsed, build).await?;
     let mut session = Session::new(running.platform.as_ref());
     let told = match session.bring_up(&mut signals, &mut progress).await {
-        Ok(Next::Logs) => session.follow(&mut signals).await,
+        Ok(Next::Logs) => tokio::select! {
+            ended = session.follow(&mut signals) => ended,
+            failed = watch::run(place, watcher) => failed.map(|never| match never {}),
+        },
         other => other.map(drop),
     };
     // Whatever happened to our output, the services are not left behind.
@@ -66,7 +73,7 @@ enum Next {
 }
 
 struct Session {
-    status: watch::Receiver<Arc<AppStatus>>,
+    status: Receiver<Arc<AppStatus>>,
     logs: broadcast::Receiver<Arc<LogEntry>>,
     early: VecDeque<LogItem>,
     symbols: Symbols,
@@ -200,7 +207,7 @@ fn news(before: &AppStatus, after: &AppStatus) -> Vec<LogItem> {
 /// somebody still looks changes nothing about the end.
 async fn end(
     mut running: Running,
-    mut status: watch::Receiver<Arc<AppStatus>>,
+    mut status: Receiver<Arc<AppStatus>>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let last = status.borrow().as_ref().clone();

@@ -2,12 +2,14 @@
 
 mod detached;
 mod foreground;
+mod watch;
 
 use console::api::DeployRequest;
 
 use super::failure::Failure;
 use super::place::{FileArg, Place};
 use super::{deploy, output};
+use crate::watch::Watcher;
 use crate::wire::{self, StartError};
 
 /// Threads for everything but the requests, which the data plane serves.
@@ -20,6 +22,9 @@ pub struct Args {
     /// Returns once everything is ready, and leaves it running
     #[arg(short = 'd', long)]
     detach: bool,
+    /// Builds and rolls out whatever service's files, or manifest, change, until Ctrl-C
+    #[arg(long, conflicts_with = "detach")]
+    watch: bool,
     /// Starts what was built before
     #[arg(long)]
     no_build: bool,
@@ -43,12 +48,17 @@ pub fn run(args: Args, before: FileArg) -> Result<(), Failure> {
                 "{} runs already (pid {}): the manifest is put in force",
                 status.app, status.pid
             ))?;
-            return deploy::begin(&place, DeployRequest::default()).await;
+            let watcher = args.watch.then(|| Watcher::new(&place.manifest, &parsed.desired));
+            let begun = deploy::begin(&place, DeployRequest::default()).await;
+            return match watcher {
+                Some(watcher) => watch::beside(&place, watcher).await,
+                None => begun,
+            };
         }
         if args.detach {
             detached::start(&place, !args.no_build).await
         } else {
-            foreground::run(&place, parsed, !args.no_build).await
+            foreground::run(&place, parsed, !args.no_build, args.watch).await
         }
     })
 }
