@@ -26,6 +26,7 @@ pub(crate) async fn adopt(world: &World, recorded: &ObservedState) {
             env: BTreeMap::new(),
             health: spec.health.clone(),
             stop: spec.stop,
+            memory: service.limits.memory,
         };
         Some(adopt_one(world, spec, state))
     });

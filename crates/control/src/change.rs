@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Settings of a service that hold as soon as they are known.
 const AT_ONCE: [&str; 4] = ["scale", "limits", "deploy", "watch"];
 /// Settings with which processes are started: they hold for each from its next start.
-const AT_START: [&str; 2] = ["health", "stop"];
+const AT_START: [&str; 3] = ["health", "stop", "limits.memory"];
 
 /// One part of the app that is declared in another way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,11 +103,13 @@ pub fn changes(before: &DesiredState, after: &DesiredState) -> Vec<Change> {
 
 /// What follows when these settings of a service change.
 fn effect(keys: &[String]) -> Effect {
-    if keys.iter().all(|key| AT_ONCE.contains(&key.as_str())) {
+    let at_start = |key: &String| AT_START.contains(&key.as_str());
+    let at_once =
+        |key: &String| AT_ONCE.contains(&key.split('.').next().unwrap_or_default()) && !at_start(key);
+    if keys.iter().all(at_once) {
         return Effect::AtOnce;
     }
-    let known = |key: &String| AT_ONCE.contains(&key.as_str()) || AT_START.contains(&key.as_str());
-    if keys.iter().all(known) { Effect::NextStart } else { Effect::Rollout }
+    if keys.iter().all(|key| at_once(key) || at_start(key)) { Effect::NextStart } else { Effect::Rollout }
 }
 
 /// `before` with the settings that `after` has for some services alone. Says which callee is missing, if one is.
@@ -160,13 +162,13 @@ fn compare<T: Serialize>(before: Option<&T>, after: Option<&T>) -> Option<(Kind,
     }
 }
 
-/// The names under which two tables differ; those of variables one by one.
+/// The names under which two tables differ; those of variables and limits one by one.
 fn keys(before: &Value, after: &Value, under: &str) -> Vec<String> {
     let (Value::Object(old), Value::Object(new)) = (before, after) else { return vec![] };
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let differ = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
     let named = differ.flat_map(|name| match (under, name.as_str(), old.get(name), new.get(name)) {
-        ("", "env", Some(old), Some(new)) => keys(old, new, "env."),
+        ("", "env" | "limits", Some(old), Some(new)) => keys(old, new, &format!("{name}.")),
         _ => vec![format!("{under}{name}")],
     });
     named.collect()
@@ -207,7 +209,7 @@ mod tests {
             [
                 row("verify_callers", Kind::Changed, "", Effect::AtOnce),
                 row("gateway", Kind::Changed, "max_body", Effect::AtOnce),
-                row("api", Kind::Changed, "limits scale", Effect::AtOnce),
+                row("api", Kind::Changed, "limits.retries scale", Effect::AtOnce),
                 row("new", Kind::Added, "", Effect::Start),
                 row("old", Kind::Removed, "", Effect::Stop),
                 row("web", Kind::Changed, "calls", Effect::Rollout),
@@ -231,11 +233,14 @@ mod tests {
         let names = |keys: &[&str]| effect(&keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
         assert_eq!(names(&["scale"]), Effect::AtOnce);
         assert_eq!(names(&["health", "scale"]), Effect::NextStart);
+        assert_eq!(names(&["limits.timeout"]), Effect::AtOnce);
+        assert_eq!(names(&["limits.timeout", "limits.memory"]), Effect::NextStart);
         assert_eq!(names(&["health", "env.X"]), Effect::Rollout);
         assert_eq!(names(&["something_new"]), Effect::Rollout);
         let known = serde_json::to_value(service("web", &[])).unwrap();
         for key in AT_ONCE.iter().chain(&AT_START) {
-            assert!(known.get(key).is_some(), "a service has no `{key}` any more");
+            let pointer = format!("/{}", key.replace('.', "/"));
+            assert!(known.pointer(&pointer).is_some(), "a service has no `{key}` any more");
         }
     }
 

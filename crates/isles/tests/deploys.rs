@@ -141,10 +141,12 @@ fn deploys_rollbacks_and_scaling_under_load_lose_no_request() {
 }
 
 /// Bad releases, and what is said of them.
-const BAD: [(&str, &str); 6] = [
+const BAD: [(&str, &str); 7] = [
     ("exit-at-start", "crashed: exit code 3"),
     ("never-healthy", "was not ready within 3s"),
     ("exit-after 1500", "crashed: exit code 3"),
+    // Far from its limit while it is tried out.
+    ("leak 256", "of memory, and may use 48 MB"),
     ("fail 20", "of the requests of all callers fail at the new release"),
     ("fail 100", "its replicas are ejected"),
     // At which percentile that is seen first, chance decides.
@@ -153,7 +155,10 @@ const BAD: [(&str, &str); 6] = [
 
 #[test]
 fn a_bad_release_is_rolled_back_by_itself_and_says_why() {
-    let app = app(r#"{ strategy = "canary", steps = [10, 50], hold = "2s", ready = "3s" }"#, "scale = 2");
+    let app = app(
+        r#"{ strategy = "canary", steps = [10, 50], hold = "2s", ready = "3s" }"#,
+        "scale = 2\nlimits = { memory = \"48MB\" }",
+    );
     app.up();
     let (first, pids) = (release(&app), app.pids("web"));
     for (bad, reason) in BAD {

@@ -84,7 +84,7 @@ fn what_differs_is_planned_and_put_in_force_and_nothing_else_is_touched() {
         plan(&app),
         [
             "gateway  changed [routes] at_once",
-            "service api changed [limits] at_once",
+            "service api changed [limits.timeout] at_once",
             "service new added [] start",
             "service old removed [] stop",
             "service unused added [] start",

@@ -23,6 +23,7 @@ mod clock;
 mod launch;
 pub mod log;
 mod machine;
+mod memory;
 mod probe;
 pub mod process;
 mod replica;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use model::{ObservedState, Phase, ProcessId, ReplicaId, ReplicaState, StopPolicy};
+use model::{ObservedState, Phase, ProcessId, ReplicaId, ReplicaState, StopPolicy, StopSignal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -13,6 +13,7 @@ use crate::capture::Capture;
 use crate::clock::unix_now;
 use crate::launch::Program;
 use crate::machine::{Ended, Event, Machine, STABLE_AFTER};
+use crate::memory::{self, Overuse};
 use crate::probe::Probes;
 use crate::process::{End, Leader, identify_even_dead, live};
 use crate::spec::{ReplicaSpec, StartError};
@@ -55,15 +56,31 @@ impl Published {
 struct Life {
     process: ProcessId,
     policy: StopPolicy,
+    limit: Option<u64>,
+    overuse: Overuse,
     /// Taken by the first order to stop.
     order: Option<oneshot::Sender<StopPolicy>>,
     end: Pin<Box<dyn Future<Output = End> + Send>>,
 }
 
 impl Life {
-    fn new(process: ProcessId, leader: Leader, policy: StopPolicy) -> Self {
+    fn new(process: ProcessId, leader: Leader, spec: &ReplicaSpec) -> Self {
         let (order, ordered) = oneshot::channel();
-        Self { process, policy, order: Some(order), end: Box::pin(live(process, leader, ordered)) }
+        Self {
+            process,
+            policy: spec.stop,
+            limit: spec.memory,
+            overuse: Overuse::watch(process, spec.memory),
+            order: Some(order),
+            end: Box::pin(live(process, leader, ordered)),
+        }
+    }
+
+    fn end_by(&mut self, policy: StopPolicy) {
+        if let Some(order) = self.order.take() {
+            // The receiver is in `end`, which is only polled to its end by the same task.
+            let _ = order.send(policy);
+        }
     }
 }
 
@@ -83,6 +100,7 @@ pub(crate) async fn run(
         life: None,
         probes: Probes::none(),
         stable_at: None,
+        killed_for: None,
         waiters: Vec::new(),
     };
     let mut next = commands.recv().await;
@@ -98,7 +116,10 @@ pub(crate) async fn run(
                     Some(command) => replica.handle(command).await,
                     None => return,
                 },
-                end = ended(&mut replica.life) => replica.ended(end).await,
+                turn = turn(&mut replica.life) => match turn {
+                    Turn::Ended(end) => replica.ended(end).await,
+                    Turn::TooLarge(used) => replica.too_large(used),
+                },
                 result = replica.probes.next() => replica.apply(Event::Probed(result)),
                 () = until(replica.stable_at) => replica.apply(Event::Stable),
             }
@@ -111,10 +132,19 @@ pub(crate) async fn run(
     }
 }
 
-async fn ended(life: &mut Option<Life>) -> End {
-    match life {
-        Some(life) => (&mut life.end).await,
-        None => std::future::pending().await,
+/// What a process can do.
+enum Turn {
+    Ended(End),
+    /// It uses so many bytes of memory, which are too many.
+    TooLarge(u64),
+}
+
+async fn turn(life: &mut Option<Life>) -> Turn {
+    let Some(life) = life else { return std::future::pending().await };
+    tokio::select! {
+        biased;
+        end = &mut life.end => Turn::Ended(end),
+        used = life.overuse.found() => Turn::TooLarge(used),
     }
 }
 
@@ -135,6 +165,8 @@ struct Replica {
     probes: Probes,
     /// When it will have been ready long enough to forget its failures.
     stable_at: Option<Instant>,
+    /// Why the process is being killed, while it is.
+    killed_for: Option<String>,
     /// Who waits for the slot to be gone.
     waiters: Vec<oneshot::Sender<()>>,
 }
@@ -192,7 +224,7 @@ impl Replica {
                 let program = spec.argv.first().map_or("", String::as_str);
                 let note = format!("started pid {}: {program}", process.pid);
                 self.capture.tail(&self.id, &note);
-                self.life = Some(Life::new(process, leader, spec.stop));
+                self.life = Some(Life::new(process, leader, &spec));
                 self.apply(Event::Started(process));
                 self.probes = Probes::start(&spec.health, spec.address, false);
                 Ok(process)
@@ -218,7 +250,7 @@ impl Replica {
         self.machine = Some(machine);
         if let Some((process, leader)) = found {
             self.capture.tail(&self.id, &format!("adopted pid {}", process.pid));
-            self.life = Some(Life::new(process, leader, spec.stop));
+            self.life = Some(Life::new(process, leader, &spec));
             if takes_probes {
                 self.probes = Probes::start(&spec.health, spec.address, ready);
             }
@@ -235,18 +267,23 @@ impl Replica {
     fn stop(&mut self, reply: oneshot::Sender<()>) {
         self.waiters.push(reply);
         let Some(life) = &mut self.life else { return self.vacate() };
-        if let Some(order) = life.order.take() {
-            // The receiver is in `life.end`, which is only polled to its end by this task.
-            let _ = order.send(life.policy);
-        }
+        life.end_by(life.policy);
         self.apply(Event::Stop);
+    }
+
+    /// Ends what uses too much memory as the kernel would: it may not be able to do anything in order any more.
+    fn too_large(&mut self, used: u64) {
+        let Some(life) = &mut self.life else { return };
+        self.killed_for = Some(memory::said(used, life.limit.unwrap_or_default()));
+        life.end_by(StopPolicy { signal: StopSignal::Kill, grace: Duration::ZERO });
     }
 
     async fn ended(&mut self, end: End) {
         self.life = None;
         self.probes = Probes::none();
         let asked = self.machine.as_ref().is_some_and(|machine| machine.state().phase == Phase::Stopping);
-        self.record_end(end, None).await;
+        let reason = self.killed_for.take();
+        self.record_end(end, reason).await;
         if asked {
             self.vacate();
         }

@@ -36,6 +36,8 @@ pub struct ReplicaSpec {
     pub health: Health,
     /// How it is asked to end.
     pub stop: StopPolicy,
+    /// Bytes of memory that its processes may use together; it is killed when it is seen to use more.
+    pub memory: Option<u64>,
 }
 
 /// Why a replica could not be started.

@@ -93,9 +93,9 @@ impl Replicas {
         }
         let placed = self.world.releases.open(service, release).map_err(|e| e.to_string())?.placed();
         let address = ports::free(&self.taken()).map_err(|e| e.to_string())?;
-        let edges = self.world.edges.get();
+        let (desired, edges) = (self.world.desired.get(), self.world.edges.get());
         let setting = Setting {
-            desired: &self.world.desired.get(),
+            desired: &desired,
             service: &placed,
             paths: &self.world.paths,
             edges: &edges,
@@ -112,6 +112,7 @@ impl Replicas {
             env,
             health: placed.health,
             stop: placed.stop,
+            memory: desired.services.get(service).and_then(|declared| declared.limits.memory),
         };
         self.world.supervisor.start(spec).await.map(|_| ()).map_err(|e| e.to_string())
     }

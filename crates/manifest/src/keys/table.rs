@@ -309,7 +309,7 @@ pub(crate) static LIMITS: Table = Table {
         key(
             "memory",
             Kind::Size(1_000_000, 1_000_000_000_000_000),
-            "Memory of one replica; `MB` is 1000², `MiB` 1024² bytes.",
+            "Memory of one replica, all its processes together: it is killed when it is seen to use more. `MB` is 1000², `MiB` 1024² bytes.",
         )
         .otherwise("no limit")
         .also(&["mem", "ram"]),

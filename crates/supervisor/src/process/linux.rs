@@ -57,7 +57,7 @@ pub(super) fn group_is_marked(group: u32) -> bool {
     members(group).any(|pid| data_folder(&environment(pid)).is_some())
 }
 
-fn members(group: u32) -> impl Iterator<Item = u32> {
+pub(super) fn members(group: u32) -> impl Iterator<Item = u32> {
     pids().filter(move |pid| Stat::read(*pid).is_some_and(|stat| stat.group == group && !stat.dead))
 }
 
@@ -87,8 +87,12 @@ fn data_folder(environment: &[u8]) -> Option<&Path> {
 }
 
 pub(super) fn memory(pid: u32) -> Option<u64> {
-    field_in_kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
-        .or_else(|| field_in_kib(&format!("/proc/{pid}/status"), "VmRSS:"))
+    field_in_kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:").or_else(|| resident(pid))
+}
+
+/// All pages, those that it shares with others included: known at once.
+pub(super) fn resident(pid: u32) -> Option<u64> {
+    field_in_kib(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
 fn field_in_kib(path: &str, field: &str) -> Option<u64> {

@@ -76,3 +76,14 @@ pub fn descends(p: &ProcessId, ancestors: &BTreeSet<u32>) -> bool {
 pub fn memory(p: &ProcessId) -> Option<u64> {
     if alive(p) { os::memory(p.pid) } else { None }
 }
+
+/// Bytes that the members of a group have resident together. What they share is counted once where it matters, which is
+/// where it would be more than `limit` otherwise; 0 where nothing is known.
+pub(crate) fn group_memory(leader: ProcessId, limit: u64) -> u64 {
+    if !alive(&leader) {
+        return 0;
+    }
+    let sum = |of: fn(u32) -> Option<u64>| os::members(leader.pid).into_iter().filter_map(of).sum::<u64>();
+    let pages = sum(os::resident);
+    if pages > limit { sum(os::memory) } else { pages }
+}

@@ -31,6 +31,14 @@ pub(super) fn marked(_state: &Path) -> Vec<ProcessId> {
     Vec::new()
 }
 
+pub(super) fn members(_group: u32) -> Vec<u32> {
+    Vec::new()
+}
+
 pub(super) fn memory(_pid: u32) -> Option<u64> {
+    None
+}
+
+pub(super) fn resident(_pid: u32) -> Option<u64> {
     None
 }

@@ -58,6 +58,7 @@ impl Yard {
             env: BTreeMap::from([("ISLES_DATA".to_owned(), data)]),
             health: health(HealthCheck::None),
             stop: StopPolicy { signal: StopSignal::Term, grace: Duration::from_secs(20) },
+            memory: None,
         }
     }
 

@@ -19,13 +19,14 @@
 //!
 //! A file `script` in the folder that it is started in is part of what is deployed: words with numbers after them.
 //! `exit-at-start`, `exit-after MS` (with code 3), `never-healthy`, `fail PERCENT` of the requests with 500 (evenly),
-//! `fail-for CALLER` (all of that caller's), `delay MS` before each answer. Health is not affected by the last three.
+//! `fail-for CALLER` (all of that caller's), `delay MS` before each answer, `leak KIB` of memory at each. Health is not
+//! affected by the last four.
 //!
 //! A file `crash` in `$ISLES_DATA` makes it end with code 3 at start, after a line on standard error. SIGTERM ends
 //! it once nothing is in flight; with the argument `stubborn` it ignores SIGTERM.
 #![allow(clippy::unwrap_used, reason = "a test program that cannot go on has failed")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -110,6 +111,8 @@ struct Script {
     fail: u64,
     fail_for: Option<String>,
     delay: Duration,
+    leak: usize,
+    leaked: RefCell<Vec<u8>>,
     requests: Cell<u64>,
 }
 
@@ -126,6 +129,7 @@ impl Script {
                 "fail" => script.fail = number(),
                 "fail-for" => script.fail_for = words.next().map(str::to_owned),
                 "delay" => script.delay = Duration::from_millis(number()),
+                "leak" => script.leak = usize::try_from(number()).unwrap_or(0) * 1024,
                 // Anything else only makes another release.
                 _ => {}
             }
@@ -152,6 +156,11 @@ async fn scripted(
     if request.uri().path() == "/health" {
         return if script.never_healthy { refuse(503) } else { answer(request).await };
     }
+    let mut leaked = script.leaked.borrow_mut();
+    let length = leaked.len() + script.leak;
+    // Not zeros: the kernel would not give pages for them.
+    leaked.resize(length, 1);
+    drop(leaked);
     if !script.delay.is_zero() {
         tokio::time::sleep(script.delay).await;
     }

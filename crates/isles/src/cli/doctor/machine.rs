@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
@@ -19,7 +19,7 @@ const TOO_LITTLE_ROOM: u64 = 200 * MEGABYTE;
 
 /// Looks at the machine on which the app below `root` is to run.
 pub fn look(root: &Path, wants_memory_limits: bool) -> Vec<Finding> {
-    vec![git(), open_files(), room(root), processes(), callers(), cgroups(wants_memory_limits)]
+    vec![git(), open_files(), room(root), processes(), callers(), memory(wants_memory_limits)]
 }
 
 fn git() -> Finding {
@@ -101,31 +101,22 @@ fn callers() -> Finding {
     }
 }
 
-/// Memory limits are kept by the kernel where it lets us make groups.
-fn cgroups(wanted: bool) -> Finding {
-    let topic = "cgroup v2";
-    let result = |found: &str, fix: &str| {
-        if wanted {
-            Finding::warn(topic, format!("{found}; limits of memory are not enforced by the kernel"), fix)
-        } else {
-            Finding::ok(topic, format!("{found}; not needed, as no service limits its memory"))
-        }
-    };
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) else {
-        return result("not there", "boot with cgroup v2 (`systemd.unified_cgroup_hierarchy=1`)");
-    };
-    let group = Path::new("/sys/fs/cgroup").join(path);
-    let controllers = std::fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
-    if !controllers.split_whitespace().any(|c| c == "memory") {
-        return result("there, without its memory controller", "run it in a unit with `Delegate=memory`");
+/// Limits of memory are kept by looking, which needs a system that tells.
+fn memory(wanted: bool) -> Finding {
+    let topic = "memory";
+    if Path::new("/proc/self/status").exists() {
+        let found = "`limits.memory` is looked at every second, and kept by killing; not by control groups";
+        return Finding::ok(topic, found);
     }
-    match access(group.join("cgroup.subtree_control"), Access::WRITE_OK) {
-        Ok(()) => Finding::ok(topic, "there, and groups can be made"),
-        Err(_) => result(
-            "there, but not ours to use",
-            "start it with `systemd-run --user --scope -p Delegate=yes isles up`",
-        ),
+    let found = "this system does not tell how much memory a process has";
+    if wanted {
+        Finding::warn(
+            topic,
+            format!("{found}; `limits.memory` has no effect"),
+            "use Linux, with `/proc` mounted",
+        )
+    } else {
+        Finding::ok(topic, format!("{found}; not needed, as no service limits its memory"))
     }
 }
 
