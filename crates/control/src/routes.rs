@@ -134,6 +134,7 @@ fn upstream(
         retries: service.limits.retries,
         in_flight: service.limits.in_flight,
         shares: shares.get(&service.name).cloned().unwrap_or_default(),
+        sticky: service.deploy.sticky.clone(),
         outside: None,
         hold: service.scale.to_zero(),
     }
@@ -148,6 +149,7 @@ fn outside(external: &External) -> Upstream {
         retries: limits.retries,
         in_flight: limits.in_flight,
         shares: vec![],
+        sticky: None,
         hold: false,
         outside: Some(Outside { url: external.url.clone(), ca: external.ca.clone(), trace: external.trace }),
     }
@@ -163,6 +165,7 @@ fn saga_api(sagas: &Sagas) -> Upstream {
         retries: 2,
         in_flight: u32::MAX,
         shares: vec![],
+        sticky: None,
         outside: None,
         hold: false,
     }

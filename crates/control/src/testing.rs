@@ -27,6 +27,7 @@ pub fn service(name: &str, calls: &[&str]) -> ServiceSpec {
             hold: Duration::from_secs(5),
             success: 99.0,
             ready: Duration::from_secs(60),
+            sticky: None,
         },
         limits: Limits { timeout: Duration::from_secs(5), retries: 1, in_flight: 512, memory: None },
         before_start: None,

@@ -1,7 +1,7 @@
 //! One service is updated, and nobody notices: real load, real processes, real SIGKILLs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Stdio};
 
 use serde_json::Value;
@@ -115,29 +115,77 @@ fn a_failed_build_and_a_failed_before_start_touch_nothing() {
     }
 }
 
-#[test]
-fn deploys_rollbacks_and_scaling_under_load_lose_no_request() {
-    for strategy in [ROLLING, CANARY] {
-        let app = app(strategy, "scale = 2");
-        app.up();
-        let load = Load::start(app.gateway(), "/slow?ms=2", CONNECTIONS);
-        let h2 = Load::start_h2(app.gateway(), "/slow?ms=2", CONNECTIONS / 4);
-        for version in 2..5 {
-            load.wait_for_more(SOME);
-            script(&app, &format!("version {version}"));
-            run(&app, &["deploy", "web"], 0);
-        }
-        load.wait_for_more(SOME);
-        run(&app, &["rollback", "web"], 0);
-        for replicas in ["4", "1"] {
-            run(&app, &["scale", "web", replicas], 0);
-            load.wait_for_more(SOME);
-        }
-        for report in [load.stop(), h2.stop()] {
-            assert!(report.failures.is_empty() && report.good > 0, "{strategy}: {report:#?}");
-            println!("{strategy}: {} requests, slowest {:?}", report.good, report.slowest);
+/// How many deploys there are under load; `bench/deploys.sh` asks for more.
+fn deploys() -> u32 {
+    std::env::var("ISLES_DEPLOYS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
+}
+
+/// Every way to send requests, each with its own idea of what a failure is.
+struct Customers(Vec<(&'static str, Load)>);
+
+impl Customers {
+    fn start(app: &App) -> Self {
+        let gateway = app.gateway();
+        Self(vec![
+            ("HTTP/1.1", Load::start(gateway, "/slow?ms=2", CONNECTIONS)),
+            ("HTTP/2", Load::start_h2(gateway, "/slow?ms=2", CONNECTIONS / 4)),
+            ("gRPC streams", Load::start_grpc(gateway, 2)),
+            ("WebSocket", Load::start_websocket(gateway, 2)),
+        ])
+    }
+
+    #[track_caller]
+    fn stop(self, strategy: &str) {
+        for (means, load) in self.0 {
+            let report = load.stop();
+            println!(
+                "{strategy}, {means}: {} went well, {} failed, slowest {:?}",
+                report.good,
+                report.failures.len(),
+                report.slowest
+            );
+            assert!(report.failures.is_empty() && report.good > 0, "{strategy}, {means}: {report:#?}");
         }
     }
+}
+
+fn deploys_rollbacks_and_scaling_lose_no_request(strategy: &str) {
+    let app = app(strategy, "scale = 2");
+    app.up();
+    let customers = Customers::start(&app);
+    let load = &customers.0[0].1;
+    for version in 0..deploys() {
+        load.wait_for_more(SOME);
+        script(&app, &format!("another version {version}"));
+        run(&app, &["deploy", "web"], 0);
+    }
+    load.wait_for_more(SOME);
+    run(&app, &["rollback", "web"], 0);
+    for replicas in ["1", "4", "1"] {
+        run(&app, &["scale", "web", replicas], 0);
+        let enough = replicas.parse::<usize>().unwrap();
+        wait_until("scaled", || app.pids("web"), |pids| pids.len() == enough);
+        load.wait_for_more(SOME);
+    }
+    let mut expected = [app.pids("web"), vec![pid(&app, "proxy_pid")]].concat();
+    expected.sort_unstable();
+    let processes = || {
+        let mut all = app.processes();
+        all.sort_unstable();
+        all
+    };
+    wait_until("the old replicas have ended", processes, |left| *left == expected);
+    customers.stop(strategy);
+}
+
+#[test]
+fn rolling_deploys_rollbacks_and_scaling_under_load_lose_no_request() {
+    deploys_rollbacks_and_scaling_lose_no_request(ROLLING);
+}
+
+#[test]
+fn canary_deploys_rollbacks_and_scaling_under_load_lose_no_request() {
+    deploys_rollbacks_and_scaling_lose_no_request(CANARY);
 }
 
 /// Bad releases, and what is said of them.
@@ -219,6 +267,31 @@ strip = true
 }
 
 #[test]
+fn a_good_release_beside_a_failing_callee_is_not_rolled_back() {
+    let callee = r#"
+calls = ["api"]
+[services.api]
+dir = "api"
+command = "{scripted}"
+health = "/health"
+"#;
+    let deploy = r#"{ strategy = "canary", steps = [50], hold = "2s", ready = "3s" }"#;
+    let app = app(deploy, &callee.replace("{scripted}", testkit::scripted_service().to_str().unwrap()));
+    std::fs::create_dir(app.root().join("api")).unwrap();
+    std::fs::write(app.root().join("api/script"), "fail 30").unwrap();
+    app.up();
+    let edge = app.get("/env").unwrap().json()["API_URL"].as_str().unwrap().to_owned();
+    let load = Load::start(app.gateway(), &format!("/pass?url={edge}/"), CONNECTIONS);
+    load.wait_for_more(SOME);
+    script(&app, "version 2");
+    let said = run(&app, &["deploy", "web"], 0);
+    let report = load.stop();
+    assert!(report.failures.len() as u64 > report.good / 4, "its callee fails: {}", report.failures.len());
+    assert!(said.contains("more failures came from its callees"), "{said}");
+    assert_eq!(ended(&app)["outcome"], "done");
+}
+
+#[test]
 fn a_canary_by_hand_gets_its_share_and_waits() {
     let app = app(ROLLING, "scale = 2");
     app.up();
@@ -242,6 +315,35 @@ fn a_canary_by_hand_gets_its_share_and_waits() {
     run(&app, &["deploy", "web", "--canary"], 0);
     run(&app, &["promote", "web"], 0);
     assert_eq!(release(&app), second);
+}
+
+#[test]
+fn users_are_held_to_one_release_where_asked() {
+    let sticky =
+        r#"{ strategy = "canary", steps = [30], hold = "1h", ready = "3s", sticky = { header = "x-user" } }"#;
+    let app = app(sticky, "scale = 2");
+    app.up();
+    let first = release(&app);
+    script(&app, "version 2");
+    run(&app, &["deploy", "web", "--canary"], 0);
+    let of = |user: usize| {
+        let user = format!("user-{user}");
+        testkit::request(app.gateway(), "GET", "/release", &[("x-user", &user)], "").unwrap().body
+    };
+    let all = || (0..200).map(of).collect::<Vec<_>>();
+    let got = all();
+    let new = got.iter().filter(|release| **release != first).count();
+    assert!((40..80).contains(&new), "{new} of 200 at 30 %");
+    assert_eq!(all(), got);
+    // Another data plane tells them apart in the same way.
+    app.kill(pid(&app, "proxy_pid"));
+    app.wait_ready();
+    testkit::wait_for("the gateway is open again", || app.get("/").ok());
+    assert_eq!(all(), got);
+    let unknown: BTreeSet<String> = (0..40).map(|_| app.get("/release").unwrap().body).collect();
+    assert_eq!(unknown.len(), 2, "who does not say is drawn by chance");
+    run(&app, &["rollback", "web"], 0);
+    assert_eq!(all(), vec![first; 200]);
 }
 
 fn deploy_in_background(app: &App) -> Child {

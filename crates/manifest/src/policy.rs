@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use model::{
-    Deploy, DeployStrategy, Health, HealthCheck, Limits, Pace, Protocol, Scale, StopPolicy, StopSignal,
+    Deploy, DeployStrategy, Health, HealthCheck, Limits, Pace, Protocol, Scale, Sticky, StopPolicy,
+    StopSignal,
 };
 
 use crate::code;
@@ -141,7 +142,45 @@ fn deploy_of(table: &Section<'_>, strategy: DeployStrategy) -> Deploy {
         (DeployStrategy::Rolling, None) => ROLLING_HOLD,
         _ => usual,
     };
-    Deploy { strategy, hold, success: table.number("success"), ready: table.duration("ready") }
+    let sticky = table.get("sticky").and_then(sticky);
+    Deploy { strategy, hold, success: table.number("success"), ready: table.duration("ready"), sticky }
+}
+
+fn sticky(value: Value<'_>) -> Option<Sticky> {
+    let table = value.section(value.span())?;
+    let named = |key: &'static str| {
+        let value = table.get(key)?;
+        let name = value.as_text()?.to_owned();
+        let is_token = !name.is_empty() && name.bytes().all(is_tchar);
+        if !is_token {
+            let message = format!("`{name}` is no name of a {key}");
+            value.bad(message, Some("letters, digits and - _ . are allowed".to_owned()));
+        }
+        is_token.then_some(name)
+    };
+    let (header, cookie) = (named("header"), named("cookie"));
+    match (table.key_span("header"), table.key_span("cookie")) {
+        (Some(header), Some(cookie)) => {
+            let fault = crate::Fault::error(
+                code::CONFLICT,
+                cookie,
+                "a user is told by a header or by a cookie".to_owned(),
+            );
+            table.sink.push(fault.related(header, "this is the other").hint("leave one of them out"));
+        }
+        (None, None) => value.bad(
+            "it has to say what tells users apart".to_owned(),
+            Some("write `sticky = { cookie = \"session\" }`".to_owned()),
+        ),
+        _ => {}
+    }
+    table.done();
+    header.map(Sticky::Header).or(cookie.map(Sticky::Cookie))
+}
+
+/// A character of a token (RFC 9110, section 5.6.2), which names of header fields and of cookies are.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn canary(table: &Section<'_>) -> DeployStrategy {

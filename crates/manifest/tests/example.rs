@@ -157,7 +157,13 @@ fn policies_become_what_they_say() {
         }
     );
     assert_eq!(inventory.scale, Scale { min: 0, max: 4, concurrency: Some(50), pace: Pace::default() });
-    let deploy = |strategy, hold, success| Deploy { strategy, hold, success, ready: Duration::from_secs(60) };
+    let deploy = |strategy, hold, success| Deploy {
+        strategy,
+        hold,
+        success,
+        ready: Duration::from_secs(60),
+        sticky: None,
+    };
     let canary = DeployStrategy::Canary { steps: vec![0.5, 10.0, 50.0] };
     assert_eq!(inventory.deploy, deploy(canary, Duration::from_millis(1500), 99.5));
     let limits =
@@ -251,6 +257,7 @@ fn defaults_are_the_documented_ones() {
         hold: Duration::from_secs(hold),
         success: 99.0,
         ready: Duration::from_secs(60),
+        sticky: None,
     };
     assert_eq!(payments.deploy, deploy(DeployStrategy::Rolling, 5));
     let canary = DeployStrategy::Canary { steps: vec![1.0, 10.0, 50.0] };

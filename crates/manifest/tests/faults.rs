@@ -247,6 +247,30 @@ fn scaling_by_load() {
 }
 
 #[test]
+fn what_tells_users_apart() {
+    insta::assert_snapshot!(picture(&service("deploy = { sticky = { header = \"x-user\", cookie = \"a b\" } }\n")), @r#"
+    error[manifest-conflict]: a user is told by a header or by a cookie
+     --> isles.toml:4:42
+      |
+    4 | deploy = { sticky = { header = "x-user", cookie = "a b" } }
+      |                       ------             ^^^^^^
+      |                       |
+      |                       this is the other
+      |
+      = help: leave one of them out
+
+    error[manifest-bad-value]: `a b` is no name of a cookie
+     --> isles.toml:4:51
+      |
+    4 | deploy = { sticky = { header = "x-user", cookie = "a b" } }
+      |                                                   ^^^^^
+      |
+      = help: letters, digits and - _ . are allowed
+    "#);
+    insta::assert_snapshot!(picture(&service("deploy = { sticky = {} }\n")), @"");
+}
+
+#[test]
 fn deploys() {
     insta::assert_snapshot!(picture(&service("deploy = { steps = [10, 1, 200] }\n")), @r#"
     error[manifest-conflict]: `steps` is for canary deploys only

@@ -307,6 +307,19 @@ pub struct Deploy {
     pub success: f64,
     /// How long a new replica may take to become ready.
     pub ready: Duration,
+    /// What tells users apart, each of whom gets one release; `None` draws each request by itself.
+    #[serde(default)]
+    pub sticky: Option<Sticky>,
+}
+
+/// Where a request says whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sticky {
+    /// In this header field.
+    Header(String),
+    /// In this cookie.
+    Cookie(String),
 }
 
 /// In which way a new release replaces the old.

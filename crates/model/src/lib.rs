@@ -18,7 +18,7 @@ pub mod template;
 pub use desired::{
     AccessLog, Build, Call, Command, Console, Deploy, DeployStrategy, DesiredState, Edge, EventSubscription,
     External, ExternalLimits, ExternalUrl, Gateway, GatewayRoute, GatewayTls, Health, HealthCheck, Limits,
-    Pace, Protocol, RateLimit, Scale, ServiceSpec, StopPolicy, StopSignal,
+    Pace, Protocol, RateLimit, Scale, ServiceSpec, Sticky, StopPolicy, StopSignal,
 };
 pub use histogram::Histogram;
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{ExternalUrl, Protocol, RateLimit};
+use crate::desired::{ExternalUrl, Protocol, RateLimit, Sticky};
 use crate::names::{ReleaseId, ReplicaId, ServiceName};
 use crate::observed::ProcessId;
 
@@ -155,6 +155,9 @@ pub struct Upstream {
     /// same. A release that is not listed gets requests only when no listed one has a replica that can take them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<Share>,
+    /// Whose requests are all to go to the same release while they are divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
     /// Set for a system outside: the data plane looks for its addresses itself, and `endpoints` is empty.
     #[serde(default)]
     pub outside: Option<Outside>,

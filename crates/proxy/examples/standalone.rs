@@ -112,6 +112,7 @@ fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr) -> Up
         retries: 2,
         in_flight: u32::MAX,
         shares: vec![],
+        sticky: None,
         outside: None,
         hold: false,
     }

@@ -38,6 +38,8 @@ pub(crate) struct Way {
     pub limit: Duration,
     /// The request's trace, if it has one.
     pub trace: Option<TraceId>,
+    /// Whose request it is, where that matters.
+    pub user: Option<u64>,
 }
 
 /// An answer has begun.
@@ -115,7 +117,7 @@ pub(crate) async fn choose(
     except: Option<u64>,
     safe: bool,
 ) -> Result<Pick, Fault> {
-    match balance::pick(way.lane(), worker.moment(), except, safe) {
+    match balance::pick(way.lane(), worker.moment(), except, safe, way.user) {
         Some(pick) if !way.is(pick.target, except) => Ok(pick),
         _ => wait_for_other(worker, way, except, safe).await,
     }
@@ -140,7 +142,7 @@ async fn wait_for_other(
         if !way.lane().targets.is_empty() {
             way.check_time()?;
         }
-        match balance::pick(way.lane(), worker.moment(), except, safe) {
+        match balance::pick(way.lane(), worker.moment(), except, safe, way.user) {
             Some(pick) if !news || !way.is(pick.target, except) => return Ok(pick),
             None if !news => {
                 return Err(way.lane().nobody());

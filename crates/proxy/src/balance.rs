@@ -38,13 +38,19 @@ pub(crate) struct Pick {
 }
 
 /// Draws a target. `except` is an endpoint that has just failed: it is drawn only if there is no other. `safe` says
-/// that the request can be repeated.
-pub(crate) fn pick(lane: &Lane, moment: Moment, except: Option<u64>, safe: bool) -> Option<Pick> {
+/// that the request can be repeated. `user` is the number of whose it is, where users are held to one release.
+pub(crate) fn pick(
+    lane: &Lane,
+    moment: Moment,
+    except: Option<u64>,
+    safe: bool,
+    user: Option<u64>,
+) -> Option<Pick> {
     let count = lane.targets.len();
     if count < 2 {
         return (count == 1).then_some(Pick { target: 0, ticket: None });
     }
-    let draw = Draw { lane, moment, except, safe };
+    let draw = Draw { lane, moment, except, safe, user };
     let drawn = match &lane.split {
         None => draw.within(0..count),
         Some(split) => draw.of(split),
@@ -65,6 +71,7 @@ struct Draw<'a> {
     moment: Moment,
     except: Option<u64>,
     safe: bool,
+    user: Option<u64>,
 }
 
 impl Draw<'_> {
@@ -75,7 +82,7 @@ impl Draw<'_> {
         match self.except.and_then(failed) {
             Some(target) => split.after(target).find_map(|group| self.within(group.targets.clone())),
             None => {
-                let number = self.lane.edge.turns.next(self.moment.worker);
+                let number = self.user.unwrap_or_else(|| self.lane.edge.turns.next(self.moment.worker));
                 split.by(number).find_map(|group| self.within(group.targets.clone()))
             }
         }
@@ -83,7 +90,7 @@ impl Draw<'_> {
 
     /// The better of two from a range that is not empty; none where none is good.
     fn within(self, range: Range<usize>) -> Option<Pick> {
-        let Self { lane, moment, except, safe } = self;
+        let Self { lane, moment, except, safe, .. } = self;
         let (targets, count) = (lane.targets.as_slice(), range.len());
         let first = fastrand::usize(..count);
         let at = |offset: usize| range.start + offset % count;
@@ -158,7 +165,7 @@ mod tests {
 
     fn drawn(lane: &Lane, now: u64, except: Option<u64>) -> Vec<u32> {
         let mut indices: Vec<u32> = (0..200)
-            .filter_map(|_| pick(lane, Moment { worker: 0, now }, except, true))
+            .filter_map(|_| pick(lane, Moment { worker: 0, now }, except, true, None))
             .map(|pick| lane.targets[pick.target].endpoint.replica.index)
             .collect();
         indices.sort_unstable();
@@ -202,7 +209,7 @@ mod tests {
         assert_eq!(drawn(lane, 29_999, None), [2]);
         let second = lane.targets[1].endpoint.id;
         assert_eq!(drawn(lane, 29_999, Some(second)), [1], "rather than the one that just failed");
-        let picks = (0..100).filter_map(|_| pick(lane, Moment { worker: 0, now: 30_000 }, None, true));
+        let picks = (0..100).filter_map(|_| pick(lane, Moment { worker: 0, now: 30_000 }, None, true, None));
         let (trials, others): (Vec<_>, Vec<_>) = picks.partition(|pick| pick.ticket.is_some());
         assert_eq!((trials.len(), trials[0].target), (1, 0));
         assert!(others.iter().all(|pick| pick.target == 1));
@@ -226,7 +233,7 @@ mod tests {
         let of = |name: &str| lane.targets.iter().find(|t| t.endpoint.release.0 == name).unwrap().endpoint.id;
         let mut counts = std::collections::BTreeMap::new();
         for _ in 0..10_000 {
-            let pick = pick(lane, Moment { worker: 0, now: 50 }, except.map(of), true).unwrap();
+            let pick = pick(lane, Moment { worker: 0, now: 50 }, except.map(of), true, None).unwrap();
             *counts.entry(lane.targets[pick.target].endpoint.release.0.clone()).or_insert(0) += 1;
         }
         counts.into_iter().collect()
@@ -287,7 +294,7 @@ mod tests {
 
     fn share_of_first(table: &Table, now: u64) -> f64 {
         let lane = &table.lanes[0];
-        let pick = || pick(lane, Moment { worker: 0, now }, None, true).unwrap().target;
+        let pick = || pick(lane, Moment { worker: 0, now }, None, true, None).unwrap().target;
         let first = (0..4000).filter(|_| pick() == 0).count();
         first as f64 / 4000.0
     }
@@ -335,7 +342,7 @@ mod tests {
             proptest::prop_assert!(!(is_better(a, b) && is_better(b, a)));
             let table = table_of(count);
             let lane = &table.lanes[0];
-            let target = pick(lane, Moment { worker: 3, now }, except, true).unwrap().target;
+            let target = pick(lane, Moment { worker: 3, now }, except, true, None).unwrap().target;
             proptest::prop_assert!(count == 1 || Some(lane.targets[target].endpoint.id) != except);
         }
     }

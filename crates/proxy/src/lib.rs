@@ -73,6 +73,7 @@ mod signals;
 mod spans;
 mod split;
 mod stack;
+mod sticky;
 mod survey;
 mod table;
 mod tcp;

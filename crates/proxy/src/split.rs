@@ -38,7 +38,8 @@ impl Turns {
 /// The releases of a lane. Its targets are in the order of its groups.
 #[derive(Debug)]
 pub(crate) struct Split {
-    /// Those with a weight, the heaviest first; after them those that get what nobody else can take.
+    /// Those with a weight, in the order in which their shares were given; after them those that get what nobody else can
+    /// take.
     groups: Vec<Group>,
 }
 
@@ -51,7 +52,8 @@ pub(crate) struct Group {
 }
 
 impl Split {
-    /// Of groups of targets given as (count, weight), heaviest first, all counts above 0. None where every target counts
+    /// Of groups of targets given as (count, weight), those without a weight last, all counts above 0. A number that belongs to
+    /// the last group goes on doing so while its weight grows. None where every target counts
     /// the same: with one group only, or without any weight.
     pub(crate) fn new(groups: &[(usize, u32)]) -> Option<Self> {
         let total: u64 = groups.iter().map(|(_, weight)| u64::from(*weight)).sum();
@@ -115,6 +117,19 @@ mod tests {
                 let expected = requests as f64 * f64::from(*weight) / f64::from(total);
                 proptest::prop_assert!((*count as f64 - expected).abs() < 5.0, "{count} for {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn who_got_the_new_release_keeps_it_while_its_share_grows() {
+        let group = |weight: u32, number: u64| {
+            let split = Split::new(&[(1, 10_000 - weight), (1, weight)]).unwrap();
+            split.by(number).next().unwrap().targets.start
+        };
+        let turns = Turns::new(1);
+        for number in (0..10_000).map(|_| turns.next(0)) {
+            let got: Vec<usize> = [1, 100, 1_000, 5_000, 9_900].map(|weight| group(weight, number)).into();
+            assert!(got.is_sorted(), "{number}: {got:?}");
         }
     }
 

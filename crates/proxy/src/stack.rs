@@ -63,6 +63,7 @@ pub(crate) async fn serve(
         identify::check_rate(way.rate, &client.peer, &client.worker)?;
 
         let wanted = outbound::speech(lane, grpc);
+        let user = lane.sticky.as_ref().and_then(|sticky| sticky.number(request.headers()));
         let tunnel = outbound::dress(&mut request, &way, &client.peer, wanted, &mut hop);
         // HTTP/2 has no upgrade.
         let speech = if tunnel.is_some() { Speech::Http1 } else { wanted };
@@ -79,6 +80,7 @@ pub(crate) async fn serve(
             deadline: way.deadline,
             limit: way.limit,
             trace: hop.trace(),
+            user,
         };
         // Balance, connect, send; wait for the head of an answer.
         let reached = attempt::run(&client.worker, way, outbound, admission, &mut hop).await?;

@@ -29,6 +29,7 @@ use crate::records::Records;
 use crate::route::{self, Router};
 use crate::service::Service;
 use crate::split::Split;
+use crate::sticky::Sticky;
 use crate::tls::Tls;
 
 /// An immutable snapshot.
@@ -105,6 +106,8 @@ pub(crate) struct Lane {
     pub hold: bool,
     /// How requests are divided among releases; none where every target counts the same.
     pub split: Option<Split>,
+    /// What tells the users apart who are held to one of them.
+    pub sticky: Option<Sticky>,
     pub edge: Arc<Edge>,
     pub service_state: Arc<Service>,
 }
@@ -350,6 +353,7 @@ impl Compiler {
                 trouble: None,
                 hold: false,
                 split: None,
+                sticky: None,
                 edge,
                 service_state,
             };
@@ -375,6 +379,9 @@ impl Compiler {
         if targets.iter().any(|target| target.endpoint.born == self.now) {
             edge.breaker.hasten(self.now);
         }
+        // Where nothing is divided, nobody has to be told apart.
+        let sticky = upstream.sticky.as_ref().filter(|_| split.is_some());
+        let sticky = sticky.and_then(|declared| Sticky::new(service, declared));
         service_state.follow(&targets, upstream.in_flight, self.now);
         Lane {
             service: service.clone(),
@@ -386,6 +393,7 @@ impl Compiler {
             trouble,
             hold: upstream.hold,
             split,
+            sticky,
             edge,
             service_state,
         }
@@ -433,7 +441,7 @@ fn settings_of<'a>(source: &'a RouteTable, kind: &'a ListenerKind) -> Option<&'a
     }
 }
 
-/// The endpoints of an upstream in the order of their releases' weights, and how requests are divided among them.
+/// The endpoints of an upstream in the order in which their releases' shares are given, and how requests are divided among them.
 fn divided<'a>(
     endpoints: &'a [model::Endpoint],
     shares: &[model::Share],
@@ -446,7 +454,11 @@ fn divided<'a>(
         let share = shares.iter().find(|share| share.release == endpoint.release);
         share.map_or(0, |share| share.weight)
     };
-    endpoints.sort_by_cached_key(|e| (std::cmp::Reverse(weight(e)), e.release.clone()));
+    let place = |endpoint: &model::Endpoint| {
+        let weighty = |share: &model::Share| share.release == endpoint.release && share.weight > 0;
+        shares.iter().position(weighty).unwrap_or(shares.len())
+    };
+    endpoints.sort_by_cached_key(|e| (place(e), e.release.clone()));
     let groups = endpoints.chunk_by(|a, b| a.release == b.release);
     let groups: Vec<_> = groups.map(|group| (group.len(), weight(group[0]))).collect();
     let split = Split::new(&groups);

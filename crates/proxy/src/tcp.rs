@@ -43,7 +43,15 @@ pub(crate) async fn forward(
     }
     let edge = Arc::clone(&view.lanes[lane].edge);
     let limit = view.lanes[lane].timeouts.request;
-    let way = Way { listener, view, lane, deadline: std::time::Instant::now() + limit, limit, trace: None };
+    let way = Way {
+        listener,
+        view,
+        lane,
+        deadline: std::time::Instant::now() + limit,
+        limit,
+        trace: None,
+        user: None,
+    };
     match reach(worker, way).await {
         Ok((mut replica, _flight)) => {
             edge.signals.of(worker.index).ended(Outcome::Success);

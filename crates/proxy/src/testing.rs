@@ -27,6 +27,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         retries: 1,
         in_flight: u32::MAX,
         shares: vec![],
+        sticky: None,
         outside: None,
         hold: false,
     };

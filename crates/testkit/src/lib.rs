@@ -16,6 +16,7 @@ mod acme;
 mod app;
 mod http;
 mod load;
+mod streams;
 mod wait;
 
 pub use acme::{AcmeOptions, AcmeServer};

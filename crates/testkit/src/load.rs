@@ -1,4 +1,4 @@
-//! Requests without a pause, each failure remembered, over HTTP/1.1 or HTTP/2.
+//! Requests without a pause, each failure remembered: over HTTP/1.1 or HTTP/2, as gRPC calls, as tunnels.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +12,13 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use crate::streams;
+
+/// Messages of a gRPC call, or of a WebSocket connection.
+pub const MESSAGES: usize = 10;
+/// Milliseconds before each of them.
+pub(crate) const PAUSE_MS: u64 = 50;
 
 /// Running load: some connections with keep-alive, each sending one `GET` after the other.
 pub struct Load {
@@ -41,22 +48,33 @@ pub struct Report {
 impl Load {
     /// Begins to send `GET path` on `connections` connections of HTTP/1.1.
     pub fn start(address: SocketAddr, path: &str, connections: usize) -> Self {
-        Self::over(false, address, path, connections)
+        Self::over(Means::Http1, address, path, connections)
     }
 
     /// The same on connections of HTTP/2 (h2c, with prior knowledge).
     pub fn start_h2(address: SocketAddr, path: &str, connections: usize) -> Self {
-        Self::over(true, address, path, connections)
+        Self::over(Means::Http2, address, path, connections)
     }
 
-    fn over(h2: bool, address: SocketAddr, path: &str, connections: usize) -> Self {
+    /// gRPC calls, one after the other on each connection; every one has to bring [`MESSAGES`] messages and the status OK.
+    pub fn start_grpc(address: SocketAddr, connections: usize) -> Self {
+        let path = format!("/stream?n={MESSAGES}&ms={PAUSE_MS}");
+        Self::over(Means::Grpc, address, &path, connections)
+    }
+
+    /// WebSocket connections, one after the other, of which each sends [`MESSAGES`] times something and has to get it back.
+    pub fn start_websocket(address: SocketAddr, connections: usize) -> Self {
+        Self::over(Means::WebSocket, address, "/tunnel", connections)
+    }
+
+    fn over(means: Means, address: SocketAddr, path: &str, connections: usize) -> Self {
         let state = Arc::new(State::default());
         let (shared, path) = (state.clone(), path.to_owned());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let local = tokio::task::LocalSet::new();
             for _ in 0..connections {
-                local.spawn_local(customer(shared.clone(), h2, address, path.clone()));
+                local.spawn_local(customer(shared.clone(), means, address, path.clone()));
             }
             runtime.block_on(local);
         });
@@ -87,11 +105,15 @@ impl Load {
     }
 }
 
-async fn customer(state: Arc<State>, h2: bool, address: SocketAddr, path: String) {
+async fn customer(state: Arc<State>, means: Means, address: SocketAddr, path: String) {
     let mut connection = None;
     while !state.stop.load(Ordering::Relaxed) {
         let begin = Instant::now();
-        match one(&mut connection, h2, address, &path).await {
+        let went = match means {
+            Means::WebSocket => streams::websocket(address, &path).await,
+            _ => one(&mut connection, means, address, &path).await,
+        };
+        match went {
             Ok(()) => {
                 state.good.fetch_add(1, Ordering::Relaxed);
                 let mut slowest = state.slowest.lock().unwrap();
@@ -105,16 +127,25 @@ async fn customer(state: Arc<State>, h2: bool, address: SocketAddr, path: String
     }
 }
 
+/// How requests are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Means {
+    Http1,
+    Http2,
+    Grpc,
+    WebSocket,
+}
+
 enum Connection {
     Http1(http1::SendRequest<Empty<Bytes>>),
     Http2(http2::SendRequest<Empty<Bytes>>),
 }
 
 impl Connection {
-    async fn open(h2: bool, address: SocketAddr) -> Result<Self, Box<dyn std::error::Error>> {
+    async fn open(means: Means, address: SocketAddr) -> Result<Self, Box<dyn std::error::Error>> {
         let stream = tokio::net::TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        if h2 {
+        if means != Means::Http1 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
             tokio::task::spawn_local(async move { drop(connection.await) });
             return Ok(Self::Http2(sender));
@@ -131,8 +162,17 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, address: SocketAddr, path: &str) -> hyper::Result<Response<Incoming>> {
-        let request = hyper::Request::get(format!("http://{address}{path}"));
+    async fn send(
+        &mut self,
+        means: Means,
+        address: SocketAddr,
+        path: &str,
+    ) -> hyper::Result<Response<Incoming>> {
+        let mut request = hyper::Request::get(format!("http://{address}{path}"));
+        if means == Means::Grpc {
+            request =
+                request.method("POST").header("content-type", "application/grpc").header("te", "trailers");
+        }
         match self {
             Self::Http1(sender) => {
                 let request = hyper::Request::get(path).header("host", address.to_string());
@@ -145,7 +185,7 @@ impl Connection {
 
 async fn one(
     connection: &mut Option<Connection>,
-    h2: bool,
+    means: Means,
     address: SocketAddr,
     path: &str,
 ) -> Result<(), String> {
@@ -155,11 +195,14 @@ async fn one(
         None => false,
     };
     if !reusable {
-        *connection = Some(Connection::open(h2, address).await.map_err(|e| format!("connect: {e}"))?);
+        *connection = Some(Connection::open(means, address).await.map_err(|e| format!("connect: {e}"))?);
     }
     let Some(connection) = connection.as_mut() else { return Err("no connection".into()) };
-    let answer = connection.send(address, path).await.map_err(|e| format!("request: {e} ({e:?})"))?;
+    let answer = connection.send(means, address, path).await.map_err(|e| format!("request: {e} ({e:?})"))?;
     let status = answer.status();
+    if means == Means::Grpc && status.is_success() {
+        return streams::grpc(answer).await;
+    }
     let body = answer.into_body().collect().await.map_err(|e| format!("body: {e}"))?.to_bytes();
     if status.as_u16() >= 400 {
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));

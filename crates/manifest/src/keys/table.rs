@@ -16,6 +16,7 @@ pub(crate) static ALL: &[&Table] = &[
     &CALL,
     &SCALE,
     &DEPLOY,
+    &STICKY,
     &LIMITS,
     &STOP,
     &EXTERNAL,
@@ -292,6 +293,16 @@ pub(crate) static DEPLOY: Table = Table {
         key("hold", Kind::Duration(100, 7 * DAY), "How long a new release is watched at least: in each step of a canary; the first new replica of a rolling deploy, there 5s by default.").default("10s").also(&["interval", "duration"]),
         key("success", Kind::Number(0.0, 100.0), "Percent of a new release's requests that must succeed.").default("99.0").also(&["threshold"]),
         key("ready", Kind::Duration(100, DAY), "How long a new replica may take to become ready before the deploy is rolled back.").default("60s").also(&["timeout", "deadline"]),
+        key("sticky", Kind::Table(&STICKY), "Holds each user to one release while requests are divided between two.").otherwise("each request is drawn by itself").also(&["affinity", "session"]),
+    ],
+};
+
+pub(crate) static STICKY: Table = Table {
+    title: "services.NAME.deploy.sticky",
+    doc: "Where a request says whose it is: one of these. A request that does not say is drawn by itself.",
+    keys: &[
+        key("header", Kind::Text, "The header field.").otherwise("none").also(&["field"]),
+        key("cookie", Kind::Text, "The cookie.").otherwise("none"),
     ],
 };
 

@@ -19,7 +19,13 @@ fn deploy(steps: &[f64]) -> Deploy {
         [] => DeployStrategy::Rolling,
         steps => DeployStrategy::Canary { steps: steps.to_vec() },
     };
-    Deploy { strategy, hold: Duration::from_secs(10), success: 99.0, ready: Duration::from_secs(60) }
+    Deploy {
+        strategy,
+        hold: Duration::from_secs(10),
+        success: 99.0,
+        ready: Duration::from_secs(60),
+        sticky: None,
+    }
 }
 
 /// A service `web`, its deployment, and everything that a step is taken from.

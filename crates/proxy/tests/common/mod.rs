@@ -157,6 +157,7 @@ impl Table {
             retries: 2,
             in_flight: 512,
             shares: vec![],
+            sticky: None,
             outside: None,
             hold: false,
         };

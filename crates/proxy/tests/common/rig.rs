@@ -136,6 +136,7 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         retries: 0,
         in_flight: 512,
         shares: vec![],
+        sticky: None,
         outside: None,
         hold: false,
     };

@@ -1,18 +1,21 @@
 //! A service that does what a test tells it to.
 //!
-//! It serves HTTP/1.1 on `$HOST:$PORT`:
+//! It serves HTTP/1.1 and HTTP/2 (h2c) on `$HOST:$PORT`:
 //!
 //! - `GET /health`: 200, or 503 while the file `unhealthy` is in `$ISLES_DATA`.
 //! - `GET /env`: its environment as JSON.
 //! - `GET /pid`: its pid.
 //! - `GET /slow?ms=N&say=T`: 200 after N milliseconds; first it writes T, if there is one.
 //! - `GET /call?url=U`: what a `GET` of U answers, as `{status, body}`; with `&post=K` a `POST` with K as its `Idempotency-Key`.
+//! - `GET /pass?url=U`: the same status and body that a `GET` of U answers, which is of the same trace.
 //! - `GET /child?url=U&how=H`: what a process that it starts gets from U; H is `same`, `bare` (an empty environment) or
 //!   `apart` (its own environment, started by a process that has ended, in a session of its own).
 //! - `GET /print?text=T`: writes T to standard output and error.
 //! - `GET /headers`: the header fields it got, as JSON.
 //! - `POST /crash`: aborts.
 //! - `GET /release`: the release that it is.
+//! - `/stream?n=N&ms=M`: as a gRPC call, N messages with M milliseconds before each.
+//! - whatever asks for another protocol: 101, and every byte back.
 //! - anything else: 200 with the path.
 //!
 //! With the arguments `call U` it calls U itself, prints what it was answered, and ends with code 0 if that is not 403.
@@ -29,25 +32,30 @@
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     if let [_, word, url] = std::env::args().collect::<Vec<_>>().as_slice()
         && word == "call"
     {
-        let answer = call(url, "").await;
+        let answer = call(url, "", None).await;
         println!("{answer}");
         std::process::exit(i32::from(answer["status"] == 403));
     }
@@ -78,16 +86,16 @@ async fn serve() {
     println!("listening on {address}");
     let stubborn = std::env::args().any(|a| a == "stubborn");
     let mut term = signal(SignalKind::terminate()).unwrap();
-    let graceful = GracefulShutdown::new();
+    let (stop, stopping) = watch::channel(());
+    let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let _ = stream.set_nodelay(true);
                 let script = script.clone();
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(move |r| scripted(script.clone(), r)));
-                tokio::task::spawn_local(graceful.watch(connection));
+                while connections.try_join_next().is_some() {}
+                connections.spawn_local(serve_one(stream, script, stopping.clone()));
             }
             _ = term.recv() => {
                 println!("asked to end");
@@ -98,8 +106,31 @@ async fn serve() {
         }
     }
     drop(listener);
-    graceful.shutdown().await;
+    drop(stop);
+    while connections.join_next().await.is_some() {}
     println!("ended in order");
+}
+
+/// Serves a connection until it is closed; once it is time to stop, until what has begun is done.
+async fn serve_one(stream: TcpStream, script: Rc<Script>, mut stopping: watch::Receiver<()>) {
+    let server = auto::Builder::new(Here);
+    let service = service_fn(move |request| scripted(script.clone(), request));
+    let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    drop(connection.await);
+}
+
+/// Runs what belongs to a connection on this thread.
+#[derive(Clone)]
+struct Here;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(async move { drop(task.await) });
+    }
 }
 
 /// What the deployed release does on purpose.
@@ -148,11 +179,8 @@ impl Script {
     }
 }
 
-async fn scripted(
-    script: Rc<Script>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let refuse = |status| Ok(Response::builder().status(status).body(Full::default()).unwrap());
+async fn scripted(script: Rc<Script>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+    let refuse = |status| Ok(Response::builder().status(status).body(whole("")).unwrap());
     if request.uri().path() == "/health" {
         return if script.never_healthy { refuse(503) } else { answer(request).await };
     }
@@ -167,7 +195,7 @@ async fn scripted(
     if script.fails(&request) { refuse(500) } else { answer(request).await }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(mut request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
     let query = |name: &str| {
         let query = request.uri().query().unwrap_or_default();
         query
@@ -176,9 +204,18 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             .unwrap_or_default()
             .to_owned()
     };
-    let text = |status: StatusCode, body: String| {
-        Ok(Response::builder().status(status).body(Full::new(Bytes::from(body))).unwrap())
-    };
+    let text =
+        |status: StatusCode, body: String| Ok(Response::builder().status(status).body(whole(body)).unwrap());
+    if let Some(protocol) = request.headers().get("upgrade").cloned() {
+        let tunnel = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let (mut reader, mut writer) = tokio::io::split(TokioIo::new(tunnel.await.unwrap()));
+            // Whoever asked for it may go away at any time.
+            drop(tokio::io::copy(&mut reader, &mut writer).await);
+        });
+        let answer = Response::builder().status(101).header("connection", "upgrade");
+        return Ok(answer.header("upgrade", protocol).body(whole("")).unwrap());
+    }
     match request.uri().path() {
         "/health" => {
             let data = PathBuf::from(std::env::var("ISLES_DATA").unwrap_or_default());
@@ -198,8 +235,18 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             tokio::time::sleep(Duration::from_millis(query("ms").parse().unwrap_or(0))).await;
             text(StatusCode::OK, "slow".into())
         }
-        "/call" => text(StatusCode::OK, call(&query("url"), &query("post")).await.to_string()),
+        "/call" => text(StatusCode::OK, call(&query("url"), &query("post"), None).await.to_string()),
+        "/pass" => {
+            let got = call(&query("url"), "", request.headers().get("traceparent")).await;
+            let status =
+                got["status"].as_u64().and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
+            text(
+                status.unwrap_or(StatusCode::BAD_GATEWAY),
+                got["body"].as_str().unwrap_or_default().to_owned(),
+            )
+        }
         "/child" => text(StatusCode::OK, child(&query("url"), &query("how")).await),
+        "/stream" => Ok(stream(query("n").parse().unwrap_or(1), query("ms").parse().unwrap_or(0))),
         "/release" => text(StatusCode::OK, std::env::var("ISLES_RELEASE").unwrap_or_default()),
         "/print" => {
             println!("{}", query("text"));
@@ -219,6 +266,30 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     }
 }
 
+type Answer = UnsyncBoxBody<Bytes, Infallible>;
+
+fn whole(body: impl Into<Bytes>) -> Answer {
+    Full::new(body.into()).boxed_unsync()
+}
+
+/// Messages of gRPC, one after the other, and a status that says that this was all.
+fn stream(messages: u32, pause: u64) -> Response<Answer> {
+    let body = futures_util::stream::unfold(0, move |sent| async move {
+        if sent > messages {
+            return None;
+        }
+        if sent == messages {
+            let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+            return Some((Ok(Frame::trailers(trailers)), sent + 1));
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        // Not compressed, and four bytes long.
+        Some((Ok(Frame::data(Bytes::from_static(&[0, 0, 0, 0, 4, 1, 2, 3, 4]))), sent + 1))
+    });
+    let answer = Response::builder().header("content-type", "application/grpc");
+    answer.body(StreamBody::new(body).boxed_unsync()).unwrap()
+}
+
 async fn child(url: &str, how: &str) -> String {
     let own = std::env::current_exe().unwrap();
     let mut command = tokio::process::Command::new(&own);
@@ -233,18 +304,21 @@ async fn child(url: &str, how: &str) -> String {
     String::from_utf8(command.output().await.unwrap().stdout).unwrap()
 }
 
-/// A `GET`, or a `POST` with a key, on a connection of its own.
-async fn call(url: &str, post: &str) -> serde_json::Value {
+/// A `GET`, or a `POST` with a key, on a connection of its own; of a trace, if there is one.
+async fn call(url: &str, post: &str, trace: Option<&HeaderValue>) -> serde_json::Value {
     let attempt = async {
         let uri: hyper::Uri = url.parse()?;
         let authority = uri.authority().ok_or("no authority")?.to_string();
-        let stream = tokio::net::TcpStream::connect(&authority).await?;
+        let stream = TcpStream::connect(&authority).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move { drop(connection.await) });
         let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
         let method = if post.is_empty() { "GET" } else { "POST" };
         let request = Request::builder().method(method).uri(path).header("idempotency-key", post);
-        let request = request.header("host", authority).body(Full::<Bytes>::default())?;
+        let mut request = request.header("host", authority).body(Full::<Bytes>::default())?;
+        if let Some(trace) = trace {
+            request.headers_mut().insert("traceparent", trace.clone());
+        }
         let answer = sender.send_request(request).await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await?.to_bytes();
