@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{
     Accepted, AppStatus, Begun, DeployRequest, Deployed, LogItem, LogQuery, PlanReport, PlanRequest, Problem,
-    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, Spans, Traffic,
+    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, Spans, Traffic, UsageReport,
 };
 use crate::socket;
 
@@ -120,6 +120,11 @@ impl Client {
     /// The releases of a service that are kept, the latest first.
     pub async fn releases(&self, service: &str) -> Result<Vec<ReleaseInfo>, ClientError> {
         self.get(&format!("/v1/services/{}/releases", escape(service))).await
+    }
+
+    /// What was called of a service within the last days.
+    pub async fn usage(&self, service: &str, days: u64) -> Result<UsageReport, ClientError> {
+        self.get(&format!("/v1/services/{}/usage?days={days}", escape(service))).await
     }
 
     /// Begins an orderly end.

@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::api::{
     Accepted, AppStatus, Begun, DeployRequest, Deployed, LogEntry, LogQuery, PlanReport, PlanRequest,
-    ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic,
+    ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic, UsageReport,
 };
 
 /// A running app, as the API sees it.
@@ -38,6 +38,9 @@ pub trait Platform: Send + Sync + 'static {
 
     /// The releases of `service` that are kept, the latest first.
     fn releases(&self, service: &str) -> BoxFuture<'_, Result<Vec<ReleaseInfo>, Refusal>>;
+
+    /// What was called of `service` within the last days.
+    fn usage(&self, service: &str, days: u64) -> BoxFuture<'_, Result<UsageReport, Refusal>>;
 
     /// The latest `query.n` lines of the services asked for, oldest first.
     ///

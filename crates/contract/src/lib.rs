@@ -62,6 +62,9 @@ pub struct Operation {
     pub place: Option<Place>,
     /// Whether it is announced to go.
     pub deprecated: bool,
+    /// How consumers ask for it over HTTP: method and path from the root of the service; more than one where the document
+    /// names servers with different paths, none where it is the service that calls.
+    pub requests: Vec<(String, String)>,
 }
 
 impl Contract {
@@ -75,6 +78,7 @@ impl Contract {
                     name: OperationRef { key: o.key(), operation_id: o.operation_id.clone() },
                     place: Some(o.place.clone()),
                     deprecated: o.lifecycle.deprecated,
+                    requests: api.requests(o),
                 })
                 .collect(),
             Form::Proto(protos) => protos
@@ -83,6 +87,7 @@ impl Contract {
                     name: proto::operation(&method),
                     place: protos.place(&method.parent_file(), method.path()),
                     deprecated: proto::is_deprecated(&method),
+                    requests: vec![("POST".to_owned(), format!("/{}", proto::operation(&method).key))],
                 })
                 .collect(),
         }

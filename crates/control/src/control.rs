@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{DesiredState, ProcessId, ServiceName, ServiceSpec};
+use model::{DesiredState, Operation, ProcessId, ServiceName, ServiceSpec};
 use planner::rollout::Rollout;
 use supervisor::Supervisor;
 use tokio::sync::watch;
@@ -29,6 +29,7 @@ use crate::sagas::SAGAS;
 use crate::status::Status;
 use crate::store::{EdgeKey, Store, StoreError};
 use crate::traffic::Traffic;
+use crate::usage::{self, Called, Usage};
 use crate::world::{DataPlane, Mode, State, Wishes, World, now};
 
 /// How long requests that are in flight at the gateway may take when the app ends.
@@ -184,6 +185,8 @@ impl Control {
             demand: State::new(Arc::default()),
             cold_starts: State::new(BTreeMap::new()),
             traffic: Traffic::default(),
+            usage: Usage::default(),
+            operations: State::new(Arc::default()),
             mode: State::new(Mode::Open),
             stop: CancellationToken::new(),
         });
@@ -209,6 +212,16 @@ impl Control {
     /// What happens between services, and spans.
     pub fn traffic(&self) -> &Traffic {
         &self.world.traffic
+    }
+
+    /// What was called of a service within the last `days`, and the operations of the contract that is in charge.
+    pub async fn usage(&self, service: &str, days: u64) -> Result<(Vec<Called>, Vec<Operation>), Refused> {
+        let (name, world) = (self.service(service)?.name, self.world.clone());
+        let operations =
+            world.operations.get().get(&name).map(|known| known.all.to_vec()).unwrap_or_default();
+        let called = tokio::task::spawn_blocking(move || usage::of(&world, &name, days)).await;
+        let called = called.map_err(|e| Refused::Store(e.to_string()))?;
+        Ok((called.map_err(|e| Refused::Store(e.to_string()))?, operations))
     }
 
     /// Captured output as it comes.

@@ -2,25 +2,43 @@
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use model::ServiceSpec;
+use model::{Operation, ServiceSpec};
 
 use crate::release::Release;
+use crate::usage::Called;
 
 /// What is asked about.
-#[derive(Debug, Clone, Copy)]
-pub struct Proposal<'a> {
+#[derive(Debug, Clone)]
+pub struct Proposal {
     /// The service, as declared.
-    pub service: &'a ServiceSpec,
+    pub service: ServiceSpec,
     /// What is in charge; none before the first release.
-    pub old: Option<&'a Release>,
+    pub old: Option<Release>,
     /// What is to take its place. Its [`Release::placed`] has the contract's path.
-    pub new: &'a Release,
+    pub new: Release,
+    /// What was called of the service within the last [`DAYS`].
+    pub called: Vec<Called>,
 }
 
-/// Says no to a release.
+/// For so many days a call says that somebody needs an operation.
+pub const DAYS: u64 = 7;
+
+/// What is said of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Judgement {
+    /// The reasons against it, each a sentence; none lets it pass.
+    pub reasons: Vec<String>,
+    /// What is to be known of it all the same.
+    pub notes: Vec<String>,
+}
+
+/// Knows contracts.
 pub trait Gate: Send + Sync + 'static {
-    /// The reasons against it, each a sentence; none lets it pass. An error says that nobody can tell, and fails the deploy.
-    fn reasons<'a>(&'a self, proposal: Proposal<'a>) -> BoxFuture<'a, Result<Vec<String>, String>>;
+    /// Judges a release. An error says that nobody can tell, and fails the deploy.
+    fn judge(&self, proposal: Proposal) -> BoxFuture<'_, Result<Judgement, String>>;
+
+    /// The operations of a release's contract; none where there is none, or none that can be read. Blocks.
+    fn operations(&self, release: &Release) -> Vec<Operation>;
 }
 
 /// Lets everything pass.
@@ -28,7 +46,11 @@ pub trait Gate: Send + Sync + 'static {
 pub struct Open;
 
 impl Gate for Open {
-    fn reasons<'a>(&'a self, _: Proposal<'a>) -> BoxFuture<'a, Result<Vec<String>, String>> {
-        async { Ok(vec![]) }.boxed()
+    fn judge(&self, _: Proposal) -> BoxFuture<'_, Result<Judgement, String>> {
+        async { Ok(Judgement::default()) }.boxed()
+    }
+
+    fn operations(&self, _: &Release) -> Vec<Operation> {
+        Vec::new()
     }
 }

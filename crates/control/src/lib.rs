@@ -36,6 +36,7 @@ mod store;
 #[cfg(test)]
 mod testing;
 pub mod traffic;
+pub mod usage;
 mod world;
 
 pub use change::{Change, Effect, Kind, Part, changes};
@@ -45,6 +46,7 @@ pub use deploy::DeployOrder;
 pub use lock::{Lock, LockError};
 pub use paths::Paths;
 pub use release::Release;
+pub use sagas::SAGAS;
 pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
 pub use world::{DataPlane, Mode, Outside};

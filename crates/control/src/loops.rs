@@ -12,11 +12,13 @@ use crate::driver::{Reconciler, Wake, drive};
 use crate::edges::move_edges;
 use crate::gate::Gate;
 use crate::reconcile::autoscale::Autoscale;
+use crate::reconcile::contracts::Contracts;
 use crate::reconcile::data_plane::DataPlaneLoop;
 use crate::reconcile::jobs::Jobs;
 use crate::reconcile::rollouts::Rollouts;
 use crate::reconcile::{record::Record, replicas::Replicas};
 use crate::status::{self, ServiceStatus, Status};
+use crate::usage;
 use crate::world::World;
 
 /// Starts the loop that keeps the data plane, and waits until the gateway is open.
@@ -47,6 +49,7 @@ pub(crate) async fn open_data_plane(
     let wake = wake
         .on(world.supervisor.observed())
         .on(world.desired.subscribe())
+        .on(world.operations.subscribe())
         .on(world.edges.subscribe())
         .on(world.deployments.subscribe())
         .on(world.mode.subscribe());
@@ -70,8 +73,11 @@ pub(crate) fn start_loops(
     };
     let record = Record { world: world.clone(), written: Arc::new(recorded) };
     let of_rollouts = wanted().on(world.signals.subscribe());
+    let contracts = Contracts { world: world.clone(), gate: gate.clone() };
     let jobs = Jobs::new(world.clone(), gate, of_rollouts.handle());
     vec![
+        tokio::spawn(usage::keep(world.clone())),
+        run(contracts, Wake::until(&world.stop).on(world.deployments.subscribe())),
         run(record, observed()),
         run(Replicas::new(world.clone()), wanted().on(world.mode.subscribe())),
         run(Rollouts::new(world.clone(), jobs), of_rollouts),

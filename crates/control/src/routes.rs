@@ -14,6 +14,7 @@ use crate::Sagas;
 use crate::paths::Paths;
 use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
+use crate::world::Operations;
 
 /// The directory of Let's Encrypt, <https://letsencrypt.org/docs/acme-protocol-updates/>.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -26,20 +27,25 @@ const OUTSIDE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Somebody may wait for the end of a saga for a minute.
 const SAGA_TIMEOUT: Duration = Duration::from_secs(65);
 
-/// The whole table but for its version, which is the publisher's.
-///
-/// `shares` says how requests are divided among the releases of a service. With `open` false the gateway is left out: nothing new comes in while the app ends.
-pub fn table(
-    desired: &DesiredState,
-    observed: &ObservedState,
-    edges: &BTreeMap<EdgeKey, SocketAddr>,
-    shares: &BTreeMap<ServiceName, Vec<Share>>,
-    sagas: Option<&Sagas>,
-    open: bool,
-) -> RouteTable {
+/// What a table is made of, beside the declaration.
+#[derive(Clone, Copy)]
+pub struct Known<'k> {
+    /// What runs.
+    pub observed: &'k ObservedState,
+    /// The address of each edge.
+    pub edges: &'k BTreeMap<EdgeKey, SocketAddr>,
+    /// How requests are divided among the releases of a service.
+    pub shares: &'k BTreeMap<ServiceName, Vec<Share>>,
+    /// What a service can be asked for.
+    pub operations: &'k BTreeMap<ServiceName, Operations>,
+}
+
+/// The whole table but for its version, which is the publisher's. With `open` false the gateway is left out: nothing new comes
+/// in while the app ends.
+pub fn table(desired: &DesiredState, known: &Known<'_>, sagas: Option<&Sagas>, open: bool) -> RouteTable {
     let paths = Paths::new(&desired.root);
     let gateway = desired.gateway.iter().filter(|_| open).flat_map(|gateway| listeners(gateway, &paths));
-    let edges = edges.iter().map(|((caller, callee), address)| Listener {
+    let edges = known.edges.iter().map(|((caller, callee), address)| Listener {
         address: *address,
         kind: ListenerKind::Edge { caller: caller.clone(), callee: callee.clone() },
     });
@@ -50,12 +56,12 @@ pub fn table(
         upstreams: desired
             .services
             .values()
-            .map(|s| (s.name.clone(), upstream(s, observed, shares)))
+            .map(|s| (s.name.clone(), upstream(s, known)))
             .chain(sagas.map(|s| (SAGAS.clone(), saga_api(s))))
             .chain(desired.externals.values().map(|e| (e.name.clone(), outside(e))))
             .collect(),
         verify_callers: desired.verify_callers,
-        processes: processes(observed, sagas),
+        processes: processes(known.observed, sagas),
     }
 }
 
@@ -115,13 +121,12 @@ fn route(route: &model::GatewayRoute) -> Route {
     }
 }
 
-fn upstream(
-    service: &ServiceSpec,
-    observed: &ObservedState,
-    shares: &BTreeMap<ServiceName, Vec<Share>>,
-) -> Upstream {
-    let ready =
-        observed.replicas.iter().filter(|(id, r)| id.service == service.name && r.phase == Phase::Ready);
+fn upstream(service: &ServiceSpec, known: &Known<'_>) -> Upstream {
+    let ready = known
+        .observed
+        .replicas
+        .iter()
+        .filter(|(id, r)| id.service == service.name && r.phase == Phase::Ready);
     Upstream {
         protocol: service.protocol,
         endpoints: ready
@@ -133,8 +138,9 @@ fn upstream(
         },
         retries: service.limits.retries,
         in_flight: service.limits.in_flight,
-        shares: shares.get(&service.name).cloned().unwrap_or_default(),
+        shares: known.shares.get(&service.name).cloned().unwrap_or_default(),
         sticky: service.deploy.sticky.clone(),
+        operations: known.operations.get(&service.name).map(|of| of.all.to_vec()).unwrap_or_default(),
         outside: None,
         hold: service.scale.to_zero(),
     }
@@ -150,6 +156,7 @@ fn outside(external: &External) -> Upstream {
         in_flight: limits.in_flight,
         shares: vec![],
         sticky: None,
+        operations: vec![],
         hold: false,
         outside: Some(Outside { url: external.url.clone(), ca: external.ca.clone(), trace: external.trace }),
     }
@@ -166,6 +173,7 @@ fn saga_api(sagas: &Sagas) -> Upstream {
         in_flight: u32::MAX,
         shares: vec![],
         sticky: None,
+        operations: vec![],
         outside: None,
         hold: false,
     }
@@ -202,7 +210,9 @@ mod tests {
 
         let share = Share { release: ReleaseId("r".into()), weight: 1 };
         let shares = [("web".parse().unwrap(), vec![share])].into();
-        let open = table(&desired, &observed, &edges, &shares, None, true);
+        let operations = BTreeMap::new();
+        let known = Known { observed: &observed, edges: &edges, shares: &shares, operations: &operations };
+        let open = table(&desired, &known, None, true);
         assert_eq!((open.upstreams["web"].shares.len(), open.upstreams["db"].shares.len()), (1, 0));
         let ports = |t: &RouteTable, s: &str| {
             t.upstreams[s].endpoints.iter().map(|e| e.address.port()).collect::<Vec<_>>()
@@ -214,7 +224,7 @@ mod tests {
         let db = &open.upstreams["db"];
         assert_eq!((db.retries, db.in_flight), (limits.retries, limits.in_flight));
 
-        let closed = table(&desired, &observed, &edges, &shares, None, false);
+        let closed = table(&desired, &known, None, false);
         assert_eq!(closed.listeners.len(), 1);
         assert!(
             matches!(&closed.listeners[0].kind, ListenerKind::Edge { caller, .. } if caller.as_str() == "web")
@@ -230,8 +240,10 @@ mod tests {
         gateway.access_log = Some(AccessLog::Standard);
         let (domains, email) = (vec!["a.example".to_owned()], "ops@a.example".to_owned());
         gateway.tls = Some(GatewayTls::Acme { domains, email, directory: None, ca: None });
-        let routed =
-            table(&desired, &ObservedState::default(), &BTreeMap::new(), &BTreeMap::new(), None, true);
+        let nothing = (ObservedState::default(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (observed, edges, shares, operations) = &nothing;
+        let known = Known { observed, edges, shares, operations };
+        let routed = table(&desired, &known, None, true);
         let [Listener { kind: ListenerKind::Gateway { settings, .. }, .. }, redirect] = &routed.listeners[..]
         else {
             panic!("{routed:?}");
@@ -242,8 +254,7 @@ mod tests {
         assert_eq!((directory.as_str(), store.to_str()), (LETS_ENCRYPT, Some("/app/.isles/acme")));
         assert_eq!(redirect.kind, ListenerKind::Redirect { gateway: ([127, 0, 0, 1], 8080).into() });
 
-        let closed =
-            table(&desired, &ObservedState::default(), &BTreeMap::new(), &BTreeMap::new(), None, false);
+        let closed = table(&desired, &known, None, false);
         assert!(closed.listeners.is_empty(), "both ways in are closed");
     }
 }

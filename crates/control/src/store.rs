@@ -62,10 +62,11 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(crate::usage::SCHEMA)?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 
-    fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
+    pub(crate) fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
         // A poisoned lock only says that another thread panicked; SQLite rolled its transaction back.
         self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

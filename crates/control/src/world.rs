@@ -17,6 +17,7 @@ use crate::paths::Paths;
 use crate::release::Releases;
 use crate::store::{EdgeKey, Store, StoreError};
 use crate::traffic::Traffic;
+use crate::usage::Usage;
 
 /// Everything a reconciler may look at or act on.
 pub struct World {
@@ -54,12 +55,25 @@ pub struct World {
     pub cold_starts: State<BTreeMap<ServiceName, Duration>>,
     /// What happens between services. Written by `data_plane`.
     pub traffic: Traffic,
+    /// Which operations are called. Written by `data_plane`.
+    pub usage: Usage,
+    /// What each service can be asked for, by the contract of the release in charge. Written by `contracts`.
+    pub operations: State<Arc<BTreeMap<ServiceName, Operations>>>,
     /// Whether the app is to run. Written by [`crate::Control`].
     pub mode: State<Mode>,
     /// What the data plane has counted, while releases are compared. Written by `data_plane`.
     pub signals: State<Arc<Reading>>,
     /// Ends every reconciler.
     pub stop: CancellationToken,
+}
+
+/// The operations of a release's contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operations {
+    /// Which release.
+    pub release: ReleaseId,
+    /// All of them.
+    pub all: Arc<Vec<model::Operation>>,
 }
 
 /// A piece of state that can be waited for.

@@ -267,7 +267,15 @@ fn what_tells_users_apart() {
       |
       = help: letters, digits and - _ . are allowed
     "#);
-    insta::assert_snapshot!(picture(&service("deploy = { sticky = {} }\n")), @"");
+    insta::assert_snapshot!(picture(&service("deploy = { sticky = {} }\n")), @r#"
+    error[manifest-bad-value]: it has to say what tells users apart
+     --> isles.toml:4:21
+      |
+    4 | deploy = { sticky = {} }
+      |                     ^^
+      |
+      = help: write `sticky = { cookie = "session" }`
+    "#);
 }
 
 #[test]

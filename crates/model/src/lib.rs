@@ -24,8 +24,8 @@ pub use histogram::Histogram;
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};
 pub use observed::{ExitReason, ObservedState, Phase, ProcessId, ReplicaState};
 pub use routes::{
-    Endpoint, GatewaySettings, Listener, ListenerKind, Outside, Route, RouteTable, Share, Timeouts,
-    TlsSource, Upstream,
+    Endpoint, GatewaySettings, Listener, ListenerKind, Operation, Outside, Route, RouteTable, Share,
+    Timeouts, TlsSource, Upstream,
 };
 pub use signals::{Circuit, Outcomes, Tally};
 pub use span::{Kept, Span, SpanId, TraceId};

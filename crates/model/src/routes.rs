@@ -158,12 +158,26 @@ pub struct Upstream {
     /// Whose requests are all to go to the same release while they are divided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// The operations of its contract, for which requests are counted one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
     /// Set for a system outside: the data plane looks for its addresses itself, and `endpoints` is empty.
     #[serde(default)]
     pub outside: Option<Outside>,
     /// Requests wait for a replica, as long as they may, where there is none: one is started for them.
     #[serde(default)]
     pub hold: bool,
+}
+
+/// What a consumer can ask for, by its contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// The method of HTTP.
+    pub method: String,
+    /// The path, from the root of the service, with `{parameters}`.
+    pub path: String,
+    /// How people name it: `GET /v1/stock/{sku}`, or `package.Service/Method`.
+    pub name: String,
 }
 
 /// What the data plane has to know of a system outside.

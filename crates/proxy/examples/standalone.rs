@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{
-    Endpoint, GatewaySettings, Listener, ListenerKind, Protocol, ReleaseId, ReplicaId, Route, RouteTable,
-    ServiceName, Timeouts, Upstream,
+    Endpoint, GatewaySettings, Listener, ListenerKind, Operation, Protocol, ReleaseId, ReplicaId, Route,
+    RouteTable, ServiceName, Timeouts, Upstream,
 };
 use proxy::link::Client;
 
@@ -113,7 +113,18 @@ fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr) -> Up
         in_flight: u32::MAX,
         shares: vec![],
         sticky: None,
+        operations: operations(),
         outside: None,
         hold: false,
     }
+}
+
+/// As many as a service of some size has, so that a request is looked up as in an app.
+fn operations() -> Vec<Operation> {
+    let resources = ["items", "orders", "customers", "payments"];
+    let paths = resources.iter().flat_map(|name| [format!("/{name}"), format!("/{name}/{{id}}")]);
+    let paths = paths.chain(["/".to_owned()]);
+    let all =
+        paths.flat_map(|path| ["GET", "POST", "DELETE"].map(|method| (method.to_owned(), path.clone())));
+    all.map(|(method, path)| Operation { name: format!("{method} {path}"), method, path }).collect()
 }

@@ -34,6 +34,8 @@ pub(crate) struct Hop {
     grpc: bool,
     /// None until it is known where the request goes: before that, there is nothing to count it for.
     lane: Option<usize>,
+    /// Its number among the operations of the service.
+    operation: Option<usize>,
     trace: Option<Trace>,
     request_id: Option<HeaderValue>,
     attempts: u32,
@@ -67,6 +69,7 @@ impl Hop {
             path: request.uri().path_and_query().cloned(),
             grpc,
             lane: None,
+            operation: None,
             trace: None,
             request_id: None,
             attempts: 0,
@@ -82,9 +85,14 @@ impl Hop {
         }
     }
 
-    /// It is known where the request goes.
-    pub(crate) fn enter(&mut self, lane: usize) {
+    /// It is known where the request goes; `strip` is what the service does not see of the path.
+    pub(crate) fn enter(&mut self, lane: usize, strip: &str) {
         self.lane = Some(lane);
+        if let Some(usage) = &self.view.lanes[lane].usage {
+            let path = self.path.as_ref().map_or("", PathAndQuery::path);
+            let path = path.strip_prefix(strip).unwrap_or(path);
+            self.operation = usage.operations.find(&self.method, path);
+        }
     }
 
     /// Whether a trace that begins here is to be recorded.
@@ -205,6 +213,20 @@ impl Hop {
         edge.signals.of(self.worker.index).failed(self.passed_on);
     }
 
+    /// How it ended, as [`crate::operations::ENDS`] says.
+    fn end(&self) -> usize {
+        match self.status {
+            _ if self.failed => 4,
+            None => 0,
+            Some(status) => match status.as_u16() {
+                ..=299 => 1,
+                300..=399 => 2,
+                400..=499 => 3,
+                500.. => 4,
+            },
+        }
+    }
+
     fn lane(&self) -> Option<&Lane> {
         self.lane.map(|lane| &self.view.lanes[lane])
     }
@@ -268,6 +290,9 @@ impl Drop for Hop {
                 signals.whole.of(worker).took(took);
             }
             Some(_) => {}
+        }
+        if let Some(usage) = &lane.usage {
+            usage.count(worker, self.operation, self.end());
         }
         if let Some(span) = self.span(took) {
             self.worker.keep(span);

@@ -53,6 +53,7 @@ mod latency;
 mod learner;
 pub mod link;
 mod listen;
+mod operations;
 mod outbound;
 mod outlier;
 mod outside;

@@ -59,7 +59,7 @@ pub(crate) async fn serve(
         }
         let way = identify::find_way(&view, entry, &request, arrived, &client.worker)?;
         let lane = &view.lanes[way.lane];
-        hop.enter(way.lane);
+        hop.enter(way.lane, way.strip);
         identify::check_rate(way.rate, &client.peer, &client.worker)?;
 
         let wanted = outbound::speech(lane, grpc);

@@ -79,6 +79,7 @@ fn edge(listener: SocketAddr, entry: &Entry, lane: &Lane, now: u64) -> EdgeSigna
         over_share: totals.over_share,
         circuit: breaker.circuit(now),
         openings: breaker.openings(),
+        operations: lane.usage.as_ref().map(|usage| usage.counts()).unwrap_or_default(),
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use model::{
-    GatewaySettings, ListenerKind, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceName, Timeouts,
-    TlsSource,
+    GatewaySettings, ListenerKind, Operation, Protocol, ReleaseId, ReplicaId, RouteTable, ServiceName,
+    Timeouts, TlsSource,
 };
 use tracing::error;
 
@@ -20,6 +20,7 @@ use crate::counters::Counters;
 use crate::edge::Edge;
 use crate::latency::Latency;
 use crate::link::OutsideStats;
+use crate::operations::{Operations, Usage};
 use crate::outlier::Health;
 use crate::outside::resolve::{Found, Host};
 use crate::outside::{Outside, Outsides, Reach};
@@ -108,6 +109,8 @@ pub(crate) struct Lane {
     pub split: Option<Split>,
     /// What tells the users apart who are held to one of them.
     pub sticky: Option<Sticky>,
+    /// What is called of the service, where its operations are known.
+    pub usage: Option<Arc<Usage>>,
     pub edge: Arc<Edge>,
     pub service_state: Arc<Service>,
 }
@@ -162,6 +165,8 @@ pub(crate) struct Compiler {
     listeners: HashMap<(SocketAddr, Option<Pair>), Arc<Counters>>,
     targets: HashMap<(SocketAddr, ServiceName, u64), Arc<Counters>>,
     releases: HashMap<(SocketAddr, ServiceName, ReleaseId), Arc<Records>>,
+    usages: HashMap<(SocketAddr, ServiceName), Arc<Usage>>,
+    operations: HashMap<ServiceName, Arc<Operations>>,
     edges: HashMap<EdgeKey, Arc<Edge>>,
     services: HashMap<ServiceName, Arc<Service>>,
     outsides: Outsides,
@@ -181,6 +186,8 @@ impl Compiler {
             listeners: HashMap::new(),
             targets: HashMap::new(),
             releases: HashMap::new(),
+            usages: HashMap::new(),
+            operations: HashMap::new(),
             edges: HashMap::new(),
             services: HashMap::new(),
             outsides: Outsides::default(),
@@ -231,6 +238,8 @@ impl Compiler {
         self.listeners.retain(|_, counters| Arc::strong_count(counters) > 1);
         self.targets.retain(|_, counters| Arc::strong_count(counters) > 1);
         self.releases.retain(|_, records| Arc::strong_count(records) > 1);
+        self.usages.retain(|_, usage| Arc::strong_count(usage) > 1);
+        self.operations.retain(|_, operations| Arc::strong_count(operations) > 1);
         self.edges.retain(|_, edge| Arc::strong_count(edge) > 1);
         self.services.retain(|_, service| Arc::strong_count(service) > 1);
         self.places.retain(|_, places| Arc::strong_count(places) > 1);
@@ -354,6 +363,7 @@ impl Compiler {
                 hold: false,
                 split: None,
                 sticky: None,
+                usage: None,
                 edge,
                 service_state,
             };
@@ -382,6 +392,7 @@ impl Compiler {
         // Where nothing is divided, nobody has to be told apart.
         let sticky = upstream.sticky.as_ref().filter(|_| split.is_some());
         let sticky = sticky.and_then(|declared| Sticky::new(service, declared));
+        let usage = self.usage(listener, service, &upstream.operations);
         service_state.follow(&targets, upstream.in_flight, self.now);
         Lane {
             service: service.clone(),
@@ -394,9 +405,33 @@ impl Compiler {
             hold: upstream.hold,
             split,
             sticky,
+            usage,
             edge,
             service_state,
         }
+    }
+
+    /// What counts the calls of a listener to a service's operations: anew when there are others.
+    fn usage(
+        &mut self,
+        listener: SocketAddr,
+        service: &ServiceName,
+        declared: &[Operation],
+    ) -> Option<Arc<Usage>> {
+        if declared.is_empty() {
+            return None;
+        }
+        let operations = self.operations.entry(service.clone());
+        let operations = operations.or_insert_with(|| Arc::new(Operations::new(declared)));
+        if !operations.is_of(declared) {
+            *operations = Arc::new(Operations::new(declared));
+        }
+        let fresh = || Arc::new(Usage::new(Arc::clone(operations), self.workers));
+        let usage = self.usages.entry((listener, service.clone())).or_insert_with(fresh);
+        if !Arc::ptr_eq(&usage.operations, operations) {
+            *usage = fresh();
+        }
+        Some(Arc::clone(usage))
     }
 
     fn service(&mut self, name: &ServiceName) -> Arc<Service> {

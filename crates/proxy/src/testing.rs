@@ -28,6 +28,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         in_flight: u32::MAX,
         shares: vec![],
         sticky: None,
+        operations: vec![],
         outside: None,
         hold: false,
     };

@@ -82,6 +82,7 @@ fn parts() -> (Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(routes::rollback))
         .routes(routes!(routes::promote))
         .routes(routes!(routes::releases))
+        .routes(routes!(routes::usage))
         .routes(routes!(routes::logs))
         .routes(routes!(routes::watch))
         .routes(routes!(routes::down))

@@ -16,11 +16,14 @@ use super::streams;
 use crate::Refusal;
 use crate::api::{
     Accepted, AppStatus, Begun, DeployRequest, Deployed, LogItem, LogQuery, PlanReport, PlanRequest, Problem,
-    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus,
+    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, UsageReport,
 };
 
 /// How many past lines there are when nobody says how many.
 const DEFAULT_LINES: usize = 100;
+/// How many days of usage there are when nobody says how many, and at most.
+const DEFAULT_DAYS: u64 = 7;
+const MOST_DAYS: u64 = 30;
 /// The most past lines one request may ask for.
 const MOST_LINES: usize = 100_000;
 
@@ -148,6 +151,31 @@ pub async fn releases(
 ) -> Result<Json<Vec<ReleaseInfo>>, Refusal> {
     require(&now(&context), &name)?;
     Ok(Json(context.platform.releases(&name).await?))
+}
+
+/// What `GET /v1/services/{service}/usage` takes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UsageParams {
+    /// How many days back: 7 when absent, 30 at most.
+    #[serde(default)]
+    days: Option<u64>,
+}
+
+/// Which operations of a service are called, by whom, how often, and how that ends.
+#[utoipa::path(get, path = "/v1/services/{service}/usage",
+    params(("service" = String, Path, description = "Its name."), UsageParams),
+    responses((status = 200, body = UsageReport),
+              (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub async fn usage(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    params: Result<Query<UsageParams>, QueryRejection>,
+) -> Result<Json<UsageReport>, Refusal> {
+    let Query(params) = params?;
+    require(&now(&context), &name)?;
+    let days = params.days.unwrap_or(DEFAULT_DAYS).clamp(1, MOST_DAYS);
+    Ok(Json(context.platform.usage(&name, days).await?))
 }
 
 /// What `GET /v1/logs` takes.

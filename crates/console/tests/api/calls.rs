@@ -66,6 +66,8 @@ async fn deploys_begin_or_are_refused_with_a_reason() {
     assert_eq!((status, code.as_str()), (422, "nothing_to_do"));
     assert_eq!(app.client.promote("orders").await.unwrap(), Begun { rollout: 4 });
     assert_eq!(app.client.releases("orders").await.unwrap()[0].id, "orders-release");
+    let usage = app.client.usage("orders", 400).await.unwrap();
+    assert_eq!((usage.days, usage.operations[0].operation.as_deref()), (30, Some("GET /orders")));
     let (status, ..) = refused(app.client.releases("order").await.unwrap_err());
     assert_eq!(status, 404);
 }

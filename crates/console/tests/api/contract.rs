@@ -33,6 +33,7 @@ fn the_checked_in_contract_is_the_one_served() {
             "/v1/services/{service}/restart",
             "/v1/services/{service}/rollback",
             "/v1/services/{service}/scale",
+            "/v1/services/{service}/usage",
             "/v1/spans",
             "/v1/status",
             "/v1/traffic",

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use console::api::{
     Accepted, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, LogEntry, LogQuery, LogStream,
-    PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest, ServiceState, ServiceStatus, Span,
-    SpanQuery, Spans, Traffic,
+    OperationUsage, PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest, ServiceState,
+    ServiceStatus, Span, SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -116,6 +116,11 @@ impl Platform for InMemory {
             bytes: 3,
         };
         async move { Ok(vec![release]) }.boxed()
+    }
+
+    fn usage(&self, service: &str, days: u64) -> BoxFuture<'_, Result<UsageReport, Refusal>> {
+        let operation = OperationUsage { operation: Some(format!("GET /{service}")), callers: vec![] };
+        async move { Ok(UsageReport { days, operations: vec![operation] }) }.boxed()
     }
 
     fn recent_logs(&self, query: &LogQuery) -> BoxFuture<'_, Result<Vec<LogEntry>, Refusal>> {

@@ -75,6 +75,27 @@ impl Operation {
     }
 }
 
+impl Api {
+    /// The method and the paths of an operation, with those of the servers in front.
+    pub fn requests(&self, operation: &Operation) -> Vec<(String, String)> {
+        if !matches!(operation.role, Role::Call) {
+            return Vec::new();
+        }
+        let bases: BTreeSet<&str> = self.servers.iter().map(|url| base_path(url)).collect();
+        let bases = if bases.is_empty() { BTreeSet::from([""]) } else { bases };
+        bases.iter().map(|base| (operation.method.clone(), format!("{base}{}", operation.path))).collect()
+    }
+}
+
+/// The path of a server's address, without a slash at its end.
+fn base_path(url: &str) -> &str {
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("", |slash| &rest[slash..]),
+        None => url,
+    };
+    path.trim_end_matches('/')
+}
+
 /// A parameter.
 #[derive(Debug)]
 pub struct Parameter {

@@ -30,6 +30,16 @@ struct Comparison {
     /// Requests of the new release at the last look.
     looked: u64,
     verdict: Verdict,
+    /// What was counted when it looked slower; what comes after that has to confirm it.
+    suspected: Option<Suspicion>,
+}
+
+#[derive(Debug)]
+struct Suspicion {
+    before: Arc<Reading>,
+    /// Requests of the new release that it rests on: so many more without it are enough to drop it.
+    requests: u64,
+    looked: u64,
 }
 
 impl Comparisons {
@@ -51,24 +61,60 @@ impl Comparisons {
                 return None;
             }
             let verdict = judge(&Evidence::default(), rollout.deploy.success);
-            let comparison =
-                Comparison { rollout: rollout.id, watching, before: reading.clone(), looked: 0, verdict };
+            let comparison = Comparison {
+                rollout: rollout.id,
+                watching,
+                before: reading.clone(),
+                looked: 0,
+                verdict,
+                suspected: None,
+            };
             self.0.insert(service.clone(), comparison);
         }
         if let Some(reason) = ejected(service, new, &reading.signals) {
             return Some(Verdict::Bad { reasons: vec![reason] });
         }
         let comparison = self.0.get_mut(service)?;
-        let evidence = evidence(service, old, new, &comparison.before.signals, &reading.signals);
+        let since = |before: &Reading| evidence(service, old, new, &before.signals, &reading.signals);
+        comparison.look(reading, &since, rollout.deploy.success);
+        Some(comparison.verdict.clone())
+    }
+}
+
+impl Comparison {
+    fn look(&mut self, reading: &Arc<Reading>, since: &dyn Fn(&Reading) -> Evidence, success: f64) {
+        if let Some(suspicion) = &mut self.suspected {
+            let fresh = since(&suspicion.before);
+            let requests = fresh.total().new.requests;
+            let again = fresh.is_due(suspicion.looked).then(|| judge(&fresh, success));
+            suspicion.looked = if again.is_some() { requests } else { suspicion.looked };
+            match again {
+                Some(Verdict::Bad { reasons } | Verdict::Slow { reasons }) => {
+                    self.verdict = Verdict::Bad { reasons }
+                }
+                _ if requests >= suspicion.requests => {
+                    // It was a moment's, of the machine or of the network. The time from then on counts.
+                    self.before = suspicion.before.clone();
+                    (self.looked, self.suspected) = (0, None);
+                }
+                _ => {}
+            }
+        }
+        if self.suspected.is_some() {
+            return;
+        }
+        let evidence = since(&self.before);
         let requests = evidence.total().new.requests;
         // Between looks, only how much there is changes.
-        if evidence.is_due(comparison.looked) {
-            comparison.looked = requests;
-            comparison.verdict = judge(&evidence, rollout.deploy.success);
-        } else if let Verdict::TooLittle { have, .. } = &mut comparison.verdict {
+        if evidence.is_due(self.looked) {
+            self.looked = requests;
+            self.verdict = judge(&evidence, success);
+            if matches!(self.verdict, Verdict::Slow { .. }) {
+                self.suspected = Some(Suspicion { before: reading.clone(), requests, looked: 0 });
+            }
+        } else if let Verdict::TooLittle { have, .. } = &mut self.verdict {
             *have = requests;
         }
-        Some(comparison.verdict.clone())
     }
 }
 
@@ -173,6 +219,7 @@ mod tests {
             over_share: 0,
             circuit: model::Circuit::Closed,
             openings: 0,
+            operations: vec![],
         };
         Arc::new(Reading { at, signals: Signals { edges: vec![edge], ..Signals::default() } })
     }
@@ -203,6 +250,37 @@ mod tests {
         assert_eq!(said((1, 5, 0), &[of_old, of_new, ("b", false)]), None, "some are still to be judged");
         assert_eq!(said((1, 5, 4), &[of_old, of_new]), None, "its callee's fault");
         assert_eq!(said((1, 5, 0), &[("a", true)]), None);
+    }
+
+    /// A reading with so many answers of each release, of which so many took long.
+    fn answers(old: (u64, u64), new: (u64, u64)) -> Arc<Reading> {
+        let mut reading = signals(9, (0, 0), (0, 0, 0));
+        let edge = &mut Arc::get_mut(&mut reading).unwrap().signals.edges[0];
+        for ((_, tally), (quick, slow)) in edge.releases.iter_mut().zip([old, new]) {
+            tally.outcomes = Outcomes { success: quick + slow, ..Outcomes::default() };
+            tally.latency.buckets = vec![(60, quick), (120, slow)];
+        }
+        reading
+    }
+
+    #[test]
+    fn what_looks_slower_for_a_moment_is_no_slower_release() {
+        let deploy = crate::testing::service("web", &[]).deploy;
+        let mut rollout = Rollout::new(1, Cause::Deploy, Some(ReleaseId("a".into())), deploy, 0);
+        (rollout.to, rollout.watching) = (Some(ReleaseId("b".into())), Some(1));
+        let web = "web".parse().unwrap();
+        let stalled = |later: &[Arc<Reading>]| {
+            let mut comparisons = Comparisons::default();
+            let mut look = |reading: &Arc<Reading>| comparisons.verdict(&web, &rollout, reading).unwrap();
+            look(&answers((0, 0), (0, 0)));
+            // Forty answers at once were late.
+            assert!(matches!(look(&answers((400, 0), (360, 40))), Verdict::Slow { .. }));
+            later.iter().map(look).last().unwrap()
+        };
+        let moment = [answers((500, 0), (460, 40)), answers((900, 0), (860, 40))];
+        assert!(matches!(stalled(&moment[..1]), Verdict::Slow { .. }), "it may still be");
+        assert!(matches!(stalled(&moment), Verdict::Good { .. }), "{:?}", stalled(&moment));
+        assert!(matches!(stalled(&[answers((500, 0), (400, 100))]), Verdict::Bad { .. }));
     }
 
     #[test]

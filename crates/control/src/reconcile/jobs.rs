@@ -15,8 +15,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::Setting;
-use crate::gate::{Gate, Proposal};
+use crate::gate::{DAYS, Gate, Judgement, Proposal};
 use crate::history;
+use crate::usage;
 use crate::world::{Building, World, now};
 
 /// Builds that run at one time. Build tools use every core by themselves; more at once only costs memory.
@@ -145,7 +146,7 @@ fn keep(world: &World, service: &ServiceSpec, current: Option<ReleaseId>) -> Res
 }
 
 async fn ask(
-    world: &World,
+    world: &Arc<World>,
     gate: &dyn Gate,
     service: &ServiceSpec,
     rollout: &Rollout,
@@ -155,9 +156,16 @@ async fn ask(
     let Some(new) = new else { return Ok(Job::Passed) };
     // A release of which the files are gone has no contract that could be broken.
     let old = rollout.from.as_ref().and_then(|id| open(id).ok());
-    let reasons = gate.reasons(Proposal { service, old: old.as_ref(), new: &new }).await;
-    let reasons = reasons.map_err(|e| (e, vec![]))?;
-    Ok(if reasons.is_empty() { Job::Passed } else { Job::Refused(reasons) })
+    let (own, name) = (world.clone(), service.name.clone());
+    let called = tokio::task::spawn_blocking(move || usage::of(&own, &name, DAYS)).await;
+    let called = called.map_err(|e| (e.to_string(), vec![]))?.map_err(|e| (e.to_string(), vec![]))?;
+    let proposal = Proposal { service: service.clone(), old, new, called };
+    let Judgement { reasons, notes } = gate.judge(proposal).await.map_err(|e| (e, vec![]))?;
+    Ok(match (reasons.is_empty(), notes.is_empty()) {
+        (false, _) => Job::Refused(reasons),
+        (true, false) => Job::Noted(notes),
+        (true, true) => Job::Passed,
+    })
 }
 
 /// Once for a release, and before any replica of it.

@@ -2,6 +2,7 @@
 
 pub mod autoscale;
 mod comparison;
+pub mod contracts;
 pub mod data_plane;
 pub mod jobs;
 pub mod record;

@@ -34,6 +34,7 @@ fn counted(old: u64, new: u64) -> Signals {
         over_share: 0,
         circuit: Circuit::Closed,
         openings: 0,
+        operations: vec![],
     };
     let replica = ReplicaSignals {
         replica: "db-1".parse().unwrap(),

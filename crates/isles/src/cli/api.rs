@@ -7,6 +7,7 @@ use contract::{Contract, Day, Options, Report};
 
 use super::failure::{Exit, Failure};
 use super::output;
+use super::place::{FileArg, Place};
 use super::show::api as show;
 use super::show::style::Symbols;
 
@@ -20,6 +21,23 @@ pub struct Args {
 enum Command {
     /// Compares two contracts and says what breaks consumers
     Diff(Diff),
+    /// Shows which operations of a service are called, by whom and how often
+    Usage(Usage),
+}
+
+#[derive(Debug, clap::Args)]
+struct Usage {
+    #[command(flatten)]
+    file: FileArg,
+    /// Of which service
+    #[arg(value_name = "SERVICE")]
+    service: String,
+    /// For how many days back; 30 at most
+    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    days: u64,
+    /// Prints it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,10 +70,22 @@ enum Format {
     Github,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     match args.command {
         Command::Diff(args) => diff(&args),
+        Command::Usage(args) => super::block_on(usage(args, before)),
     }
+}
+
+async fn usage(args: Usage, before: FileArg) -> Result<(), Failure> {
+    let place = Place::find(args.file.or(before))?;
+    place.status().await?;
+    let report = place.client().usage(&args.service, args.days).await?;
+    if args.json {
+        return output::json(&report);
+    }
+    let (width, _) = super::show::terminal::size(&std::io::stdout());
+    output::lines(&super::show::usage::render(&report, super::place::now(), width))
 }
 
 fn diff(args: &Diff) -> Result<(), Failure> {

@@ -28,7 +28,7 @@ pub struct Args {
 pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     let place = Place::find(args.file.or(before))?;
     place.status().await?;
-    check::load(&place.manifest)?;
+    check::load_manifest(&place.manifest)?;
     let request =
         DeployRequest { services: args.services, canary: args.canary, force: args.force, manifest: None };
     begin(&place, request).await

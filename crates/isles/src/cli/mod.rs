@@ -95,7 +95,7 @@ enum Command {
     Saga(saga::Args),
     /// Waits until every service is ready
     Wait(wait::Args),
-    /// Compares the contracts of services
+    /// The contracts of services: what breaks them, who uses them
     Api(api::Args),
     /// Looks for what would keep the app from running on this machine
     Doctor(doctor::Args),
@@ -153,7 +153,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sagas(args) => block_on(sagas::run(args, file)),
         Command::Saga(args) => block_on(saga::run(args, file)),
         Command::Wait(args) => block_on(wait::run(args, file)),
-        Command::Api(args) => api::run(args),
+        Command::Api(args) => api::run(args, file),
         Command::Doctor(args) => block_on(doctor::run(args, file)),
         Command::Completions(args) => completions::run(args),
         Command::Proxy(args) => proxy::run(args),

@@ -6,6 +6,7 @@ mod platform;
 mod sagas;
 mod status;
 mod traffic;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use control::{Control, Paths};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::ContractGate;
 pub use deploys::from_nothing;
 pub use logs::entry as log_entry;
 use platform::Wired;
@@ -62,7 +64,7 @@ pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> 
         std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
     let sagas = sagas::Prepared::new(&desired).await?;
     let about = sagas.as_ref().map(sagas::Prepared::about);
-    let gate = Arc::new(control::gate::Open);
+    let gate = Arc::new(ContractGate::new(sagas.as_ref().map(sagas::Prepared::plans).unwrap_or_default()));
     let control = Control::start(desired, control::Options { program, build, gate, sagas: about }).await;
     let control = Arc::new(control.map_err(explain)?);
     let sagas = match sagas {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
     Accepted, AppStatus, Begun, DeployRequest, Deployed, LogEntry, LogQuery, PlanReport, PlanRequest,
-    ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic,
+    ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::{Platform, Refusal};
 use control::{Control, DeployOrder, Paths, Refused, Status};
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::deploys;
 use super::logs;
 use super::status::{self, About};
-use super::traffic;
+use super::{traffic, usage};
 
 /// How often the memory of processes is read anew while nothing else changes.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -188,6 +188,14 @@ impl Platform for Wired {
             let status = self.control.status();
             let status = status.borrow().services.get(service.as_str()).cloned();
             Ok(status.map(|status| deploys::releases(&known.0, &known.1, &status)).unwrap_or_default())
+        })
+    }
+
+    fn usage(&self, service: &str, days: u64) -> BoxFuture<'_, Result<UsageReport, Refusal>> {
+        let service = service.to_owned();
+        Box::pin(async move {
+            let known = self.control.usage(&service, days).await.map_err(|e| refusal(e, &self.control))?;
+            Ok(usage::report(&known.0, &known.1, days, now()))
         })
     }
 

@@ -47,6 +47,11 @@ impl Prepared {
         Ok(Some(Self { plans, listener, about: control::Sagas { api, process, callees } }))
     }
 
+    /// The definitions.
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
     /// What the control plane has to know.
     pub fn about(&self) -> control::Sagas {
         self.about.clone()

@@ -13,6 +13,9 @@
 //!   the chance [`ALARM`] (Bonferroni's inequality).
 //!
 //! Failures that a release only passed on from its callees do not count, for either release.
+//!
+//! A machine that stalls for a moment makes many answers late at once, which a test that takes them for independent of each
+//! other does not allow for. So what only looks slower is [`Verdict::Slow`], and counts once later requests say the same.
 
 mod latencies;
 mod statistics;
@@ -87,6 +90,11 @@ pub enum Verdict {
         /// In what, each a sentence with its figures.
         reasons: Vec<String>,
     },
+    /// The new release looks slower, which later requests have to confirm.
+    Slow {
+        /// Where, each a sentence with its figures.
+        reasons: Vec<String>,
+    },
     /// Nothing is wrong so far, and there is too little to say that it is good.
     TooLittle {
         /// Requests of the new release.
@@ -146,21 +154,26 @@ pub fn judge(evidence: &Evidence, success: f64) -> Verdict {
     let heard = evidence.callers.iter().filter(|(_, pair)| pair.new.requests > 0);
     let heard: Vec<_> = heard.collect();
     let look = ALARM / (STEPS * LOOKS);
-    let mut reasons = worse("all callers", &total, success, look / 2.0);
-    if let Some(reason) = reasons.first_mut() {
+    let mut found = worse("all callers", &total, success, look / 2.0);
+    if let Some(reason) = found.failures.first_mut() {
         reason.extend(one_sided(&heard, &total.new));
     }
     if heard.len() > 1 {
         let each = look / 2.0 / heard.len() as f64;
         for (caller, pair) in &heard {
             // What everybody suffers from is said once.
-            if reasons.is_empty() || total_is_fine(&total, success, each) {
-                reasons.extend(worse(caller, pair, success, each));
+            if found.is_nothing() || worse("", &total, success, each).is_nothing() {
+                let own = worse(caller, pair, success, each);
+                found.failures.extend(own.failures);
+                found.slower.extend(own.slower);
             }
         }
     }
-    if !reasons.is_empty() {
-        return Verdict::Bad { reasons };
+    if !found.failures.is_empty() {
+        return Verdict::Bad { reasons: found.failures.into_iter().chain(found.slower).collect() };
+    }
+    if !found.slower.is_empty() {
+        return Verdict::Slow { reasons: found.slower };
     }
     let (have, need) = (total.new.requests, needed(success));
     if have < need {
@@ -180,14 +193,23 @@ fn one_sided(heard: &[(&String, &Pair)], total: &Sample) -> Option<String> {
     Some(format!(" ({} of the {failures} failures are calls of {caller})", pair.new.own_failures()))
 }
 
-fn total_is_fine(total: &Pair, success: f64, chance: f64) -> bool {
-    worse("", total, success, chance).is_empty()
+/// In what a release is worse, each a sentence.
+#[derive(Debug, Default)]
+struct Worse {
+    failures: Vec<String>,
+    slower: Vec<String>,
+}
+
+impl Worse {
+    fn is_nothing(&self) -> bool {
+        self.failures.is_empty() && self.slower.is_empty()
+    }
 }
 
 /// In what the new release is worse for a caller, allowing for the chance of a false alarm.
-fn worse(caller: &str, pair: &Pair, success: f64, chance: f64) -> Vec<String> {
+fn worse(caller: &str, pair: &Pair, success: f64, chance: f64) -> Worse {
     if pair.new.requests < FEWEST {
-        return vec![];
+        return Worse::default();
     }
     // Half for failures, of two kinds; half for latency, at three places.
     let failures =
@@ -195,7 +217,7 @@ fn worse(caller: &str, pair: &Pair, success: f64, chance: f64) -> Vec<String> {
     let slower = [(50, 0.5), (90, 0.1), (99, 0.01)];
     let slower =
         slower.iter().find_map(|(name, beyond)| slower_at(caller, pair, *name, *beyond, chance / 6.0));
-    failures.into_iter().chain(slower).collect()
+    Worse { failures: failures.into_iter().collect(), slower: slower.into_iter().collect() }
 }
 
 fn more_failures(caller: &str, pair: &Pair, chance: f64) -> Option<String> {

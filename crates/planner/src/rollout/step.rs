@@ -31,6 +31,8 @@ pub enum Job {
     Refused(Vec<String>),
     /// It went well.
     Passed,
+    /// The gate says yes, and this beside it; each a sentence.
+    Noted(Vec<String>),
     /// It did not.
     Failed {
         /// What failed and why.
@@ -156,7 +158,7 @@ fn built(rollout: &mut Rollout, current: Option<&ReleaseId>, seen: &Seen<'_>, no
             rollout.go(Stage::Gate, now, format!("release {release}"));
         }
         Job::Failed { reason, last_lines } => failed(rollout, reason, last_lines, now),
-        Job::Runs | Job::Passed | Job::Refused(_) => {}
+        Job::Runs | Job::Passed | Job::Noted(_) | Job::Refused(_) => {}
     }
     None
 }
@@ -164,6 +166,7 @@ fn built(rollout: &mut Rollout, current: Option<&ReleaseId>, seen: &Seen<'_>, no
 fn gated(rollout: &mut Rollout, seen: &Seen<'_>, now: u64) -> Option<u64> {
     match &seen.job {
         Job::Passed => rollout.go(Stage::BeforeStart, now, ""),
+        Job::Noted(notes) => rollout.go(Stage::BeforeStart, now, notes.join("; ")),
         Job::Refused(reasons) if rollout.force => {
             rollout.go(Stage::BeforeStart, now, format!("forced, although: {}", reasons.join("; ")));
         }
@@ -236,9 +239,17 @@ fn watched(rollout: &mut Rollout, step: usize, census: &Census, seen: &Seen<'_>,
         Some(Verdict::TooLittle { have, need }) if now >= last => {
             format!("{have} requests came, too few to judge by ({need}), and it was held long enough")
         }
+        Some(Verdict::Slow { reasons }) if now >= last => {
+            format!(
+                "{}; too few requests came after that to confirm it, and it was held long enough",
+                reasons.join("; ")
+            )
+        }
         // A data plane that says nothing is not a reason to wait for ever.
         None if now >= last => "nothing is known of its requests, and it was held long enough".to_owned(),
-        Some(Verdict::TooLittle { .. } | Verdict::Bad { .. }) | None => return Some(last),
+        Some(Verdict::TooLittle { .. } | Verdict::Slow { .. } | Verdict::Bad { .. }) | None => {
+            return Some(last);
+        }
     };
     if step + 1 < rollout.steps() {
         rollout.go(Stage::Canary { step: step + 1 }, now, why);

@@ -440,6 +440,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     let verdict = prop_oneof![
         3 => Just(good()),
         1 => Just(Some(Verdict::Bad { reasons: vec!["worse".into()] })),
+        1 => Just(Some(Verdict::Slow { reasons: vec!["slower".into()] })),
         2 => (0u64..9).prop_map(|have| Some(Verdict::TooLittle { have, need: 9 })),
         1 => Just(None),
     ];

@@ -24,7 +24,7 @@ use model::{ReleaseId, ReplicaId, RouteTable, ServiceName};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
-pub use signals::{EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
+pub use signals::{EdgeSignals, OperationCounts, ReplicaSignals, ServiceSignals, Signals, Spans};
 pub use stable::{Hello, Load};
 
 /// The version of this protocol. Planes of different versions speak of hand-overs only.

@@ -49,6 +49,18 @@ pub struct EdgeSignals {
     pub circuit: Circuit,
     /// How often it opened.
     pub openings: u64,
+    /// Requests by operation of the service's contract, those that were called. Starts anew when the contract changes.
+    #[serde(default)]
+    pub operations: Vec<OperationCounts>,
+}
+
+/// The requests for one operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationCounts {
+    /// How people name it; none for requests that no operation fits.
+    pub name: Option<String>,
+    /// Those that nobody waited for; those with a status of 1xx or 2xx, 3xx, 4xx, 5xx.
+    pub ends: [u64; 5],
 }
 
 /// One replica, all callers together.

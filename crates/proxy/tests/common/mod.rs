@@ -158,6 +158,7 @@ impl Table {
             in_flight: 512,
             shares: vec![],
             sticky: None,
+            operations: vec![],
             outside: None,
             hold: false,
         };

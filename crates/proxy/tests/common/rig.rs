@@ -137,6 +137,7 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         in_flight: 512,
         shares: vec![],
         sticky: None,
+        operations: vec![],
         outside: None,
         hold: false,
     };

@@ -165,7 +165,9 @@ impl DataPlaneLoop {
         // After the replicas were looked at: what runs was in the deployment before it was started.
         let shares = self.world.shares(observed);
         let world = &self.world;
-        routes::table(&world.desired.get(), observed, &world.edges.get(), &shares, world.sagas.as_ref(), open)
+        let (edges, operations) = (world.edges.get(), world.operations.get());
+        let known = routes::Known { observed, edges: &edges, shares: &shares, operations: &operations };
+        routes::table(&world.desired.get(), &known, world.sagas.as_ref(), open)
     }
 
     /// Lets edges go that are no longer declared, once no process runs or may yet be started that is told their address.
@@ -258,6 +260,7 @@ impl DataPlaneLoop {
             if compares {
                 self.world.signals.set(Arc::new(Reading { at, signals: signals.clone() }));
             }
+            self.world.usage.take(link.process, &signals, at);
             self.world.traffic.take(link.process, signals, at);
             self.world.traffic.take_spans(link.client.spans().await?);
         }

@@ -12,3 +12,4 @@ pub mod table;
 pub mod terminal;
 pub mod text;
 mod traffic;
+pub mod usage;
