@@ -97,11 +97,11 @@ impl Node {
     }
 }
 
-fn entry<'l>(
-    list: &'l mut Vec<(Box<str>, Node)>,
+fn entry(
+    list: &mut Vec<(Box<str>, Node)>,
     is: impl Fn(&(Box<str>, Node)) -> bool,
     new: impl FnOnce() -> (Box<str>, Node),
-) -> &'l mut Node {
+) -> &mut Node {
     let at = list.iter().position(is).unwrap_or_else(|| {
         list.push(new());
         list.len() - 1

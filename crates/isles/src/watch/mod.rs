@@ -69,7 +69,7 @@ impl Watcher {
                 tell.notify_one();
             }
         });
-        let events = events.inspect_err(|error| without(error)).ok();
+        let events = events.inspect_err(without).ok();
         let mut watcher = Self {
             manifest: manifest.to_owned(),
             services: BTreeMap::new(),

@@ -83,7 +83,7 @@ pub(crate) fn group_memory(leader: ProcessId, limit: u64) -> u64 {
     if !alive(&leader) {
         return 0;
     }
-    let sum = |of: fn(u32) -> Option<u64>| os::members(leader.pid).into_iter().filter_map(of).sum::<u64>();
+    let sum = |of: fn(u32) -> Option<u64>| os::members(leader.pid).filter_map(of).sum::<u64>();
     let pages = sum(os::resident);
     if pages > limit { sum(os::memory) } else { pages }
 }

@@ -33,8 +33,7 @@ pub async fn run(place: &Place, watcher: Option<Watcher>) -> Result<Infallible, 
     loop {
         let mut changed = watcher.next().await;
         say(place, &changed)?;
-        loop {
-            let Ok(parsed) = check::load(&place.manifest) else { break };
+        while let Ok(parsed) = check::load_manifest(&place.manifest) {
             match deploy(place, &client, &changed).await {
                 Ok(deployed) => {
                     if changed.manifest {
