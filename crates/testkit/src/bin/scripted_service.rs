@@ -168,6 +168,14 @@ impl Script {
         script
     }
 
+    /// Keeps some more memory for ever.
+    fn leak(&self) {
+        let mut leaked = self.leaked.borrow_mut();
+        let length = leaked.len() + self.leak;
+        // Not zeros: the kernel would not give pages for them.
+        leaked.resize(length, 1);
+    }
+
     /// Whether this request is one that fails.
     fn fails(&self, request: &Request<Incoming>) -> bool {
         let n = self.requests.get();
@@ -184,11 +192,7 @@ async fn scripted(script: Rc<Script>, request: Request<Incoming>) -> Result<Resp
     if request.uri().path() == "/health" {
         return if script.never_healthy { refuse(503) } else { answer(request).await };
     }
-    let mut leaked = script.leaked.borrow_mut();
-    let length = leaked.len() + script.leak;
-    // Not zeros: the kernel would not give pages for them.
-    leaked.resize(length, 1);
-    drop(leaked);
+    script.leak();
     if !script.delay.is_zero() {
         tokio::time::sleep(script.delay).await;
     }
