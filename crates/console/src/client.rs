@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{
     Accepted, AppStatus, Begun, DeployRequest, Deployed, LogItem, LogQuery, PlanReport, PlanRequest, Problem,
-    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, Spans, Traffic, UsageReport,
+    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, SpanQuery, Spans, Traffic, UsageReport,
 };
 use crate::socket;
 
@@ -82,9 +82,17 @@ impl Client {
         self.get(&format!("/v1/traffic?seconds={seconds}")).await
     }
 
-    /// The latest spans that were kept: only those that failed with `errors`; at most `n`.
-    pub async fn spans(&self, errors: bool, n: usize) -> Result<Spans, ClientError> {
-        self.get(&format!("/v1/spans?errors={errors}&n={n}")).await
+    /// The latest spans that were kept and are wanted, the newest first.
+    pub async fn spans(&self, query: &SpanQuery) -> Result<Spans, ClientError> {
+        let SpanQuery { trace, service, errors, slower_than_ms, n } = query;
+        let mut path = format!("/v1/spans?errors={errors}&slower_than_ms={slower_than_ms}&n={n}");
+        if let Some(trace) = trace {
+            path += &format!("&trace={trace}");
+        }
+        if let Some(service) = service {
+            path += &format!("&service={}", escape(service));
+        }
+        self.get(&path).await
     }
 
     /// Sets how many replicas a service is to have.

@@ -1,6 +1,6 @@
 //! Every operation, and what happens when it cannot be done.
 
-use console::api::{AppState, Begun, DeployRequest, PlanRequest, RollbackRequest};
+use console::api::{AppState, Begun, DeployRequest, PlanRequest, RollbackRequest, SpanQuery};
 use console::client::{Client, ClientError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -162,7 +162,7 @@ async fn traffic_is_of_a_window_and_spans_are_chosen() {
     *app.platform.spans.lock().unwrap() = vec![good.clone(), bad.clone()];
     let spans = |errors, n| {
         let client = app.client.clone();
-        async move { client.spans(errors, n).await.unwrap().spans }
+        async move { client.spans(&SpanQuery { errors, n, ..SpanQuery::default() }).await.unwrap().spans }
     };
     assert_eq!(spans(false, 10).await, [good.clone(), bad.clone()]);
     assert_eq!((spans(true, 10).await, spans(false, 1).await), (vec![bad], vec![good]));

@@ -11,6 +11,7 @@ mod doctor;
 mod down;
 mod failure;
 mod follow;
+mod init;
 mod logs;
 mod output;
 mod place;
@@ -30,6 +31,7 @@ mod scale;
 mod show;
 #[cfg(test)]
 mod testing;
+mod traces;
 mod up;
 mod wait;
 
@@ -65,6 +67,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes a manifest for what is in this folder
+    Init(init::Args),
     /// Checks the manifest and shows every fault in it
     Check(check::Args),
     /// Shows what `isles up` would change of what runs
@@ -93,6 +97,10 @@ enum Command {
     Sagas(sagas::Args),
     /// Shows a saga, tries it again, or undoes it
     Saga(saga::Args),
+    /// Shows the latest requests that were kept, with all the calls that were made because of them
+    Traces(traces::ListArgs),
+    /// Shows one of them as a waterfall
+    Trace(traces::ShowArgs),
     /// Waits until every service is ready
     Wait(wait::Args),
     /// The contracts of services: what breaks them, who uses them
@@ -138,6 +146,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let file = cli.file;
     match cli.command {
+        Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args, file),
         Command::Plan(args) => block_on(plan::run(args, file)),
         Command::Up(args) => up::run(args, file),
@@ -152,6 +161,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Scale(args) => block_on(scale::run(args, file)),
         Command::Sagas(args) => block_on(sagas::run(args, file)),
         Command::Saga(args) => block_on(saga::run(args, file)),
+        Command::Traces(args) => block_on(traces::list(args, file)),
+        Command::Trace(args) => block_on(traces::show(args, file)),
         Command::Wait(args) => block_on(wait::run(args, file)),
         Command::Api(args) => api::run(args, file),
         Command::Doctor(args) => block_on(doctor::run(args, file)),

@@ -11,5 +11,6 @@ pub mod summary;
 pub mod table;
 pub mod terminal;
 pub mod text;
+pub mod trace;
 mod traffic;
 pub mod usage;

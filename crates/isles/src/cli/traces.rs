@@ -1,0 +1,101 @@
+//! `isles traces` and `isles trace`
+
+use std::time::Duration;
+
+use console::api::{SpanQuery, Spans};
+
+use super::failure::Failure;
+use super::output;
+use super::place::{self, FileArg, Place};
+use super::show::text::parse_duration;
+use super::show::{terminal, trace};
+
+/// Spans that are looked through: all that are kept.
+const MOST: usize = 4096;
+
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    file: FileArg,
+    /// Only those in which this service calls or is called
+    #[arg(value_name = "SERVICE")]
+    service: Option<String>,
+    /// Only those in which something failed
+    #[arg(long)]
+    errors: bool,
+    /// Only those that took longer, such as 100ms, 2s
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    slower_than: Option<Duration>,
+    /// How many at most
+    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    n: usize,
+    /// Prints them as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    file: FileArg,
+    /// The trace, as `isles traces` and `traceparent` name it, or how that begins
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Prints its spans as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn list(args: ListArgs, before: FileArg) -> Result<(), Failure> {
+    let place = Place::find(args.file.or(before))?;
+    place.status().await?;
+    let slower = args.slower_than.unwrap_or_default();
+    let query = SpanQuery {
+        trace: None,
+        service: args.service,
+        errors: args.errors,
+        slower_than_ms: u64::try_from(slower.as_millis()).unwrap_or(u64::MAX),
+        n: MOST,
+    };
+    let client = place.client();
+    let wanted = client.spans(&query).await?;
+    // What was asked for is a part of its trace, which is shown whole.
+    let all = client.spans(&SpanQuery { n: MOST, ..SpanQuery::default() }).await?;
+    let of_wanted = |trace: &trace::Trace<'_>| {
+        trace.iter().any(|span| wanted.spans.iter().any(|w| w.trace == span.trace))
+    };
+    let mut traces = trace::traces(&all);
+    traces.retain(of_wanted);
+    traces.truncate(args.n);
+    if args.json {
+        return output::json(&traces);
+    }
+    if traces.is_empty() {
+        return output::note(
+            "no such trace is kept: a few of each second are, and all that failed or were slow",
+        );
+    }
+    let (width, _) = terminal::size(&std::io::stdout());
+    output::lines(&trace::list(&traces, place::now(), width))
+}
+
+pub async fn show(args: ShowArgs, before: FileArg) -> Result<(), Failure> {
+    let place = Place::find(args.file.or(before))?;
+    place.status().await?;
+    let Spans { mut spans, dropped } =
+        place.client().spans(&SpanQuery { n: MOST, ..SpanQuery::default() }).await?;
+    spans.retain(|span| span.trace.starts_with(&args.id));
+    let found = Spans { spans, dropped };
+    let traces = trace::traces(&found);
+    match traces.as_slice() {
+        [one] if args.json => output::json(one),
+        [one] => {
+            let (width, _) = terminal::size(&std::io::stdout());
+            output::lines(&trace::waterfall(one, width))
+        }
+        [] => Err(Failure::failed(format!("no trace that begins with `{}` is kept", args.id))
+            .help("`isles traces` shows those that are")),
+        many => Err(Failure::failed(format!("{} traces begin with `{}`", many.len(), args.id))
+            .help("give more of its id")),
+    }
+}
