@@ -1,8 +1,10 @@
 //! Small systems for the tests of this crate.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::*;
+use proxy::link::EdgeSignals;
 
 /// A service with everything at its default.
 pub fn service(name: &str, calls: &[&str]) -> ServiceSpec {
@@ -69,5 +71,26 @@ pub fn desired<const N: usize>(services: [ServiceSpec; N]) -> DesiredState {
         console: Console { listen: ([127, 0, 0, 1], 9400).into() },
         saga_files: vec![],
         subscriptions: vec![],
+    }
+}
+
+/// The calls of a listener to a service, of which nothing was counted yet.
+pub fn edge(caller: Option<&str>, callee: &str) -> EdgeSignals {
+    EdgeSignals {
+        listener: ([127, 0, 0, 1], 1).into(),
+        caller: caller.map(|name| name.parse().unwrap()),
+        callee: callee.parse().unwrap(),
+        requests: Tally::default(),
+        whole: Histogram::default(),
+        releases: vec![],
+        codes: BTreeMap::new(),
+        in_flight: 0,
+        retries: 0,
+        retries_refused: 0,
+        shed: 0,
+        over_share: 0,
+        circuit: Circuit::Closed,
+        openings: 0,
+        operations: vec![],
     }
 }

@@ -207,7 +207,6 @@ pub async fn keep(world: Arc<World>) {
 
 #[cfg(test)]
 mod tests {
-    use model::{Circuit, Histogram, Tally};
     use proxy::link::{EdgeSignals, OperationCounts};
 
     use super::*;
@@ -221,23 +220,8 @@ mod tests {
             name: Some((*name).to_owned()).filter(|name| !name.is_empty()),
             ends: *ends,
         };
-        let edge = EdgeSignals {
-            listener: ([127, 0, 0, 1], 1).into(),
-            caller: caller.map(|name| name.parse().unwrap()),
-            callee: "stock".parse().unwrap(),
-            requests: Tally::default(),
-            whole: Histogram::default(),
-            releases: vec![],
-            codes: BTreeMap::new(),
-            in_flight: 0,
-            retries: 0,
-            retries_refused: 0,
-            shed: 0,
-            over_share: 0,
-            circuit: Circuit::Closed,
-            openings: 0,
-            operations: operations.iter().map(counts).collect(),
-        };
+        let operations = operations.iter().map(counts).collect();
+        let edge = EdgeSignals { operations, ..crate::testing::edge(caller, "stock") };
         Signals { edges: vec![edge], ..Signals::default() }
     }
 

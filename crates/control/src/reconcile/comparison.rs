@@ -204,23 +204,8 @@ mod tests {
             ..Tally::default()
         };
         let id = |name: &str| ReleaseId(name.into());
-        let edge = EdgeSignals {
-            listener: ([127, 0, 0, 1], 1).into(),
-            caller: None,
-            callee: "web".parse().unwrap(),
-            requests: Tally::default(),
-            whole: Histogram::default(),
-            releases: vec![(id("a"), tally(old.0, old.1, 0, 60)), (id("b"), tally(new.0, new.1, new.2, 61))],
-            codes: BTreeMap::new(),
-            in_flight: 0,
-            retries: 0,
-            retries_refused: 0,
-            shed: 0,
-            over_share: 0,
-            circuit: model::Circuit::Closed,
-            openings: 0,
-            operations: vec![],
-        };
+        let releases = vec![(id("a"), tally(old.0, old.1, 0, 60)), (id("b"), tally(new.0, new.1, new.2, 61))];
+        let edge = EdgeSignals { releases, ..crate::testing::edge(None, "web") };
         Arc::new(Reading { at, signals: Signals { edges: vec![edge], ..Signals::default() } })
     }
 

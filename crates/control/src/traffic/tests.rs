@@ -1,6 +1,6 @@
 //! Counts of a data plane that is scripted.
 
-use model::{Circuit, Kept, SpanId, TraceId};
+use model::{Kept, SpanId, TraceId};
 
 use super::*;
 
@@ -21,20 +21,9 @@ fn counted(old: u64, new: u64) -> Signals {
     let release = |name: &str, count| (ReleaseId(name.to_owned()), tally(count, 1));
     let edge = EdgeSignals {
         listener: ([127, 0, 0, 1], 7).into(),
-        caller: Some("web".parse().unwrap()),
-        callee: "db".parse().unwrap(),
         requests: tally(old + new, 2),
-        whole: Default::default(),
         releases: vec![release("old", old), release("new", new)],
-        codes: BTreeMap::new(),
-        in_flight: 0,
-        retries: 0,
-        retries_refused: 0,
-        shed: 0,
-        over_share: 0,
-        circuit: Circuit::Closed,
-        openings: 0,
-        operations: vec![],
+        ..crate::testing::edge(Some("web"), "db")
     };
     let replica = ReplicaSignals {
         replica: "db-1".parse().unwrap(),
