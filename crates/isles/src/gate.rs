@@ -4,14 +4,14 @@
 //! saga that is declared, for what it does and for what it undoes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use contract::{Change, Contract, Day, Severity};
+use contract::{Change, Contract, Day, OperationRef, Severity};
 use control::Release;
 use control::gate::{DAYS, Gate, Judgement, Proposal};
 use control::usage::Called;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use model::Operation;
 use saga::plan::{Kind, Plan, Undo};
 
@@ -63,7 +63,7 @@ impl Gate for ContractGate {
     fn judge(&self, proposal: Proposal) -> BoxFuture<'_, Result<Judgement, String>> {
         let service = proposal.service.name.to_string();
         let needs: Vec<Need> = self.needs.iter().filter(|need| need.service == service).cloned().collect();
-        let now = jiff::Timestamp::now();
+        let now = Timestamp::now();
         async move {
             let judged = tokio::task::spawn_blocking(move || judge(&proposal, &needs, now)).await;
             judged.map_err(|e| e.to_string())?
@@ -95,86 +95,80 @@ fn operations(contract: &Contract) -> Vec<Operation> {
     all.collect()
 }
 
-fn judge(proposal: &Proposal, needs: &[Need], now: jiff::Timestamp) -> Result<Judgement, String> {
+fn judge(proposal: &Proposal, needs: &[Need], now: Timestamp) -> Result<Judgement, String> {
     let Some(old) = &proposal.old else { return Ok(Judgement::default()) };
-    let read = |path: &Path| contract::load(path).map_err(|fault| fault.to_string());
-    let (before, after) = (old.placed().contract, proposal.new.placed().contract);
-    let mut judgement = Judgement::default();
-    let (before, after) = match (before, after) {
-        (None, None) => {
-            judgement.notes.push("without a contract nobody can tell whom it breaks".to_owned());
-            return Ok(judgement);
+    let read = |release: &Release| release.placed().contract.map(|path| contract::load(&path)).transpose();
+    let after = read(&proposal.new).map_err(|fault| format!("its contract cannot be read: {fault}"))?;
+    let noted = |note: String| Judgement { notes: vec![note], ..Judgement::default() };
+    match (read(old), after) {
+        (Ok(None), None) => Ok(noted("without a contract nobody can tell whom it breaks".to_owned())),
+        (Ok(None), Some(_)) => Ok(Judgement::default()),
+        (_, None) => {
+            let what = "its contract is gone".to_owned();
+            Ok(of_callers(what, &callers(&proposal.called, |_| true, needs, now)))
         }
-        (None, Some(path)) => {
-            read(&path).map_err(|fault| format!("its contract cannot be read: {fault}"))?;
-            return Ok(judgement);
+        (Err(fault), Some(_)) => {
+            Ok(noted(format!("the contract that runs cannot be read, so nothing was compared: {fault}")))
         }
-        (Some(_), None) => {
-            let callers = callers(&proposal.called, |_| true, needs, now);
-            match callers.is_empty() {
-                true => judgement.notes.push("its contract is gone, and nobody calls it".to_owned()),
-                false => {
-                    judgement.reasons.push(format!("its contract is gone; used by {}", callers.join(", ")))
-                }
-            }
-            return Ok(judgement);
-        }
-        (Some(before), Some(after)) => {
-            let after = read(&after).map_err(|fault| format!("its contract cannot be read: {fault}"))?;
-            match read(&before) {
-                Ok(before) => (before, after),
-                Err(fault) => {
-                    judgement.notes.push(format!(
-                        "the contract that runs cannot be read, so nothing was compared: {fault}"
-                    ));
-                    return Ok(judgement);
-                }
-            }
-        }
-    };
+        (Ok(Some(before)), Some(after)) => compare(&before, &after, &proposal.called, needs, now),
+    }
+}
+
+/// What breaks somebody is a reason, what breaks nobody a note.
+fn of_callers(what: String, callers: &[String]) -> Judgement {
+    match callers {
+        [] => Judgement {
+            notes: vec![format!("{what}: nobody has called it for {DAYS} days")],
+            reasons: vec![],
+        },
+        some => Judgement { reasons: vec![format!("{what}: used by {}", some.join(", "))], notes: vec![] },
+    }
+}
+
+fn compare(
+    before: &Contract,
+    after: &Contract,
+    called: &[Called],
+    needs: &[Need],
+    now: Timestamp,
+) -> Result<Judgement, String> {
     let options = contract::Options { today: Day::parse(&now.to_string()) };
-    let report = contract::diff(&before, &after, &options).map_err(|fault| fault.to_string())?;
-    let mut broken = BTreeMap::<Option<&contract::OperationRef>, Vec<&Change>>::new();
+    let report = contract::diff(before, after, &options).map_err(|fault| fault.to_string())?;
+    let mut broken = BTreeMap::<Option<&OperationRef>, Vec<&Change>>::new();
     for change in report.changes.iter().filter(|change| change.severity >= Severity::Unknown) {
         broken.entry(change.operation.as_ref()).or_default().push(change);
     }
-    let mut said = Vec::new();
+    let (mut judgement, mut said) = (Judgement::default(), Vec::new());
     for (operation, changes) in broken {
-        let mine = |need: &&Need| {
-            operation.is_none_or(|o| o.operation_id.as_deref() == Some(need.operation_id.as_str()))
-        };
-        let mine: Vec<Need> = needs.iter().filter(mine).cloned().collect();
-        let callers = callers(&proposal.called, |name| operation.is_none_or(|o| o.key == name), &mine, now);
+        let is_it =
+            |need: &&Need| operation.is_none_or(|o| o.operation_id.as_ref() == Some(&need.operation_id));
+        let mine: Vec<Need> = needs.iter().filter(is_it).cloned().collect();
+        let callers = callers(called, |name| operation.is_none_or(|o| o.key == name), &mine, now);
         let what = operation.map_or("everything".to_owned(), |o| format!("`{}`", o.key));
-        let text = format!("breaks {what} ({})", sentences(&changes));
-        match callers.is_empty() {
-            true => judgement.notes.push(format!("{text}: nobody has called it for {DAYS} days")),
-            false => judgement.reasons.push(format!("{text}: used by {}", callers.join(", "))),
-        }
+        let found = of_callers(format!("breaks {what} ({})", sentences(&changes)), &callers);
+        judgement.reasons.extend(found.reasons);
+        judgement.notes.extend(found.notes);
         said.extend(mine.into_iter().map(|need| need.operation_id));
     }
-    // A name that is safe to change on the wire is what a saga calls an operation by.
-    let ids: Vec<String> = after.operations().into_iter().filter_map(|o| o.name.operation_id).collect();
-    for need in
-        needs.iter().filter(|need| !ids.contains(&need.operation_id) && !said.contains(&need.operation_id))
-    {
-        let known =
-            before.operations().into_iter().any(|o| o.name.operation_id.as_ref() == Some(&need.operation_id));
-        if known {
-            let id = &need.operation_id;
-            judgement.reasons.push(format!("has no operation `{id}` any more: used by {}", saga(need)));
-        }
-    }
+    let unsaid = needs.iter().filter(|need| !said.contains(&need.operation_id));
+    judgement.reasons.extend(
+        unsaid
+            .filter(|need| is_renamed(need, before, after))
+            .map(|need| format!("has no operation `{}` any more: used by {}", need.operation_id, saga(need))),
+    );
     Ok(judgement)
 }
 
+/// A name that is safe to change on the wire is what a saga calls an operation by.
+fn is_renamed(need: &Need, before: &Contract, after: &Contract) -> bool {
+    let has = |contract: &Contract| {
+        contract.operations().iter().any(|o| o.name.operation_id.as_ref() == Some(&need.operation_id))
+    };
+    has(before) && !has(after)
+}
+
 /// Who needs operations of these names, with how often they call.
-fn callers(
-    called: &[Called],
-    is_one: impl Fn(&str) -> bool,
-    needs: &[Need],
-    now: jiff::Timestamp,
-) -> Vec<String> {
+fn callers(called: &[Called], is_one: impl Fn(&str) -> bool, needs: &[Need], now: Timestamp) -> Vec<String> {
     let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
     let mut rates = BTreeMap::<&str, f64>::new();
     for call in called.iter().filter(|call| call.operation.as_deref().is_some_and(&is_one)) {
