@@ -1,6 +1,5 @@
 //! Whether a release may take another one's place: asked before anything of it is started.
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use model::{Operation, ServiceSpec};
 
@@ -39,18 +38,4 @@ pub trait Gate: Send + Sync + 'static {
 
     /// The operations of a release's contract; none where there is none, or none that can be read. Blocks.
     fn operations(&self, release: &Release) -> Vec<Operation>;
-}
-
-/// Lets everything pass.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Open;
-
-impl Gate for Open {
-    fn judge(&self, _: Proposal) -> BoxFuture<'_, Result<Judgement, String>> {
-        async { Ok(Judgement::default()) }.boxed()
-    }
-
-    fn operations(&self, _: &Release) -> Vec<Operation> {
-        Vec::new()
-    }
 }

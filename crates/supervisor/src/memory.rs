@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Watches one process group until this is dropped.
 pub(crate) struct Overuse {
-    found: Option<oneshot::Receiver<u64>>,
+    found: Option<oneshot::Receiver<String>>,
     _task: Option<AbortOnDropHandle<()>>,
 }
 
@@ -34,18 +34,18 @@ impl Overuse {
         let task = tokio::spawn(async move {
             let used = exceeded(leader, limit).await;
             // Nobody waits for it any more where the replica has just ended.
-            let _ = sender.send(used);
+            let _ = sender.send(said(used, limit));
         });
         Self { found: Some(found), _task: Some(AbortOnDropHandle::new(task)) }
     }
 
-    /// The bytes that it used when it was found to use too many; once. Cancel-safe.
-    pub async fn found(&mut self) -> u64 {
+    /// What is to be said of it once it was found to use too many; once. Cancel-safe.
+    pub async fn found(&mut self) -> String {
         let Some(receiver) = &mut self.found else { return std::future::pending().await };
         let found = receiver.await;
         self.found = None;
         match found {
-            Ok(used) => used,
+            Ok(said) => said,
             Err(_) => std::future::pending().await,
         }
     }
@@ -63,8 +63,7 @@ async fn exceeded(leader: ProcessId, limit: u64) -> u64 {
     }
 }
 
-/// What is said of a replica that was ended for it.
-pub(crate) fn said(used: u64, limit: u64) -> String {
+fn said(used: u64, limit: u64) -> String {
     format!("it used {} of memory, and may use {}", megabytes(used), megabytes(limit))
 }
 

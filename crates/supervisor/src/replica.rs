@@ -13,7 +13,7 @@ use crate::capture::Capture;
 use crate::clock::unix_now;
 use crate::launch::Program;
 use crate::machine::{Ended, Event, Machine, STABLE_AFTER};
-use crate::memory::{self, Overuse};
+use crate::memory::Overuse;
 use crate::probe::Probes;
 use crate::process::{End, Leader, identify_even_dead, live};
 use crate::spec::{ReplicaSpec, StartError};
@@ -56,7 +56,6 @@ impl Published {
 struct Life {
     process: ProcessId,
     policy: StopPolicy,
-    limit: Option<u64>,
     overuse: Overuse,
     /// Taken by the first order to stop.
     order: Option<oneshot::Sender<StopPolicy>>,
@@ -69,18 +68,16 @@ impl Life {
         Self {
             process,
             policy: spec.stop,
-            limit: spec.memory,
             overuse: Overuse::watch(process, spec.memory),
             order: Some(order),
             end: Box::pin(live(process, leader, ordered)),
         }
     }
 
-    fn end_by(&mut self, policy: StopPolicy) {
-        if let Some(order) = self.order.take() {
-            // The receiver is in `end`, which is only polled to its end by the same task.
-            let _ = order.send(policy);
-        }
+    /// Says whether this is the first order to end.
+    fn end_by(&mut self, policy: StopPolicy) -> bool {
+        // The receiver is in `end`, which is only polled to its end by the same task.
+        self.order.take().is_some_and(|order| order.send(policy).is_ok())
     }
 }
 
@@ -118,7 +115,7 @@ pub(crate) async fn run(
                 },
                 turn = turn(&mut replica.life) => match turn {
                     Turn::Ended(end) => replica.ended(end).await,
-                    Turn::TooLarge(used) => replica.too_large(used),
+                    Turn::TooLarge(said) => replica.too_large(said),
                 },
                 result = replica.probes.next() => replica.apply(Event::Probed(result)),
                 () = until(replica.stable_at) => replica.apply(Event::Stable),
@@ -135,8 +132,8 @@ pub(crate) async fn run(
 /// What a process can do.
 enum Turn {
     Ended(End),
-    /// It uses so many bytes of memory, which are too many.
-    TooLarge(u64),
+    /// It uses too much memory, in a sentence.
+    TooLarge(String),
 }
 
 async fn turn(life: &mut Option<Life>) -> Turn {
@@ -144,7 +141,7 @@ async fn turn(life: &mut Option<Life>) -> Turn {
     tokio::select! {
         biased;
         end = &mut life.end => Turn::Ended(end),
-        used = life.overuse.found() => Turn::TooLarge(used),
+        said = life.overuse.found() => Turn::TooLarge(said),
     }
 }
 
@@ -272,10 +269,11 @@ impl Replica {
     }
 
     /// Ends what uses too much memory as the kernel would: it may not be able to do anything in order any more.
-    fn too_large(&mut self, used: u64) {
-        let Some(life) = &mut self.life else { return };
-        self.killed_for = Some(memory::said(used, life.limit.unwrap_or_default()));
-        life.end_by(StopPolicy { signal: StopSignal::Kill, grace: Duration::ZERO });
+    fn too_large(&mut self, said: String) {
+        let kill = StopPolicy { signal: StopSignal::Kill, grace: Duration::ZERO };
+        if self.life.as_mut().is_some_and(|life| life.end_by(kill)) {
+            self.killed_for = Some(said);
+        }
     }
 
     async fn ended(&mut self, end: End) {

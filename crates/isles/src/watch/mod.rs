@@ -91,8 +91,10 @@ impl Watcher {
         };
         self.services = desired.services.values().map(|s| (s.name.to_string(), roots(s))).collect();
         let all: BTreeSet<_> = self.services.values().flatten().chain([&self.manifest]).cloned().collect();
-        self.tree = Tree::read(all);
+        self.tree.follow(all);
         self.watch_folders();
+        // Something may have happened in a folder before it was watched.
+        self.due = true;
     }
 
     /// Waits for the next change. Nothing is lost between two calls, nor where one is given up.

@@ -38,6 +38,16 @@ impl Tree {
         tree
     }
 
+    /// Looks at other roots. What was known of a file stays known, so that a change which was not looked at yet is still
+    /// found; what was not looked at before has not changed.
+    pub fn follow(&mut self, roots: impl IntoIterator<Item = PathBuf>) {
+        let other = Self::read(roots);
+        let Self { roots: before, files: known, .. } = std::mem::replace(self, other);
+        let below = |roots: &[PathBuf], path: &Path| roots.iter().any(|root| path.starts_with(root));
+        self.files.retain(|path, _| !below(&before, path));
+        self.files.extend(known.into_iter().filter(|(path, _)| below(&self.roots, path)));
+    }
+
     /// Every folder in which something may happen that counts.
     pub fn folders(&self) -> &BTreeSet<PathBuf> {
         &self.folders
@@ -157,6 +167,23 @@ mod tests {
         assert!(
             tree.folders().contains(&root.join("src/new")) && !tree.folders().contains(&root.join("built"))
         );
+    }
+
+    #[test]
+    fn other_roots_lose_no_change_that_was_not_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        for root in [&a, &b, &c] {
+            fs::create_dir(root).unwrap();
+            fs::write(root.join("x"), "1").unwrap();
+        }
+        let mut tree = Tree::read([a.clone(), b.clone()]);
+        fs::write(b.join("x"), "other").unwrap();
+        fs::write(b.join("y"), "new").unwrap();
+        tree.follow([b.clone(), c.clone()]);
+        assert_eq!(tree.refresh(), BTreeSet::from([b.join("x"), b.join("y")]));
+        fs::write(c.join("x"), "other").unwrap();
+        assert_eq!(tree.refresh(), BTreeSet::from([c.join("x")]));
     }
 
     #[test]

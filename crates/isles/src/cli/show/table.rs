@@ -100,5 +100,6 @@ fn line(columns: &[Column], widths: &[usize], shown: &[usize], cells: &[Cell]) -
             out.push_str(&" ".repeat(GAP));
         }
     }
+    out.truncate(out.trim_end().len());
     out
 }
