@@ -23,7 +23,7 @@ MAY_USE = {
     "console": {"model"},
     "control": {"model", "planner"} | MECHANISMS,
     "isles": PLATFORM - {"isles", "testkit"},
-    "testkit": set(),
+    "testkit": {"saga"},
 }
 
 

@@ -3,7 +3,7 @@
 //! It is total: every expression that was read has a value for every scope. What is not there is `null`.
 //!
 //! - `$input.a.b`: what the saga was started with; `$step.name`: what a step kept; `$step.key`: the key that a step's
-//!   calls carry; `$body.a`: the answer, in `keep` only. A number as a segment is an index into an array.
+//!   calls carry; `$body.a`: the answer, in `keep` only; `$failure.a`: why it goes back, in `undo_with` only. A number as a segment is an index into an array.
 //! - A text that is one reference has the reference's value, whatever its type. `${…}` inside a text is filled in as text.
 //! - `when:` has comparisons (`==` `!=` `<` `<=` `>` `>=`) of references and literals, `not`, `and`, `or` (`and` binds tighter).
 
@@ -33,7 +33,7 @@ pub enum Found<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reference {
-    /// `input`, `body`, or a step's id.
+    /// `input`, `body`, `failure`, or a step's id.
     pub root: String,
     /// Names and indexes below it.
     pub path: Vec<String>,

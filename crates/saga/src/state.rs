@@ -21,6 +21,8 @@ pub struct State {
     pub steps: Vec<StepState>,
     /// Why it goes back, if it does.
     pub undoing: Option<Reason>,
+    /// The same as a value, for the undos that want to know: `$failure`.
+    failure: Value,
     /// Events that came, by name; of two of one name the first counts.
     pub events: BTreeMap<String, Value>,
     /// How it ended, if it has.
@@ -82,6 +84,7 @@ impl State {
             started_at,
             steps: vec![StepState::default(); plan.steps.len()],
             undoing: None,
+            failure: Value::Null,
             events: BTreeMap::new(),
             ended: None,
             ids: plan.steps.iter().map(|s| s.id.clone()).collect(),
@@ -133,6 +136,8 @@ impl State {
             }
             Event::Undoing { reason } => {
                 self.undoing = Some(reason.clone());
+                // A reason is a tree of plain data with text keys, which always can be written as JSON.
+                self.failure = serde_json::to_value(reason).unwrap_or_default();
                 // A saga that was done can be undone as a whole.
                 self.ended = None;
             }
@@ -221,8 +226,10 @@ impl State {
 
 impl Scope for State {
     fn root(&self, root: &str, first: Option<&str>) -> Option<Found<'_>> {
-        if root == "input" {
-            return Some(Found::Root(&self.input));
+        match root {
+            "input" => return Some(Found::Root(&self.input)),
+            "failure" => return Some(Found::Root(&self.failure)),
+            _ => {}
         }
         let step = self.index(root).and_then(|at| self.steps.get(at))?;
         match first? {

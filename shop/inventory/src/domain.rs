@@ -25,7 +25,7 @@ pub enum Status {
     Released,
     /// Given back because the hold lapsed.
     Expired,
-    /// Sold, and put back on the shelf since: the order was cancelled before it was shipped.
+    /// Sold, and put back on the shelf since: the order was undone, or cancelled before it was shipped.
     Returned,
 }
 
@@ -63,8 +63,8 @@ pub enum Event {
     Extend,
     /// The sweeper came by.
     Expire,
-    /// The sold units are back: put them on the shelf again.
-    Return,
+    /// The order is off, however far it came: give the stock back, or put it on the shelf again.
+    Cancel,
 }
 
 /// What an event leads to.
@@ -99,17 +99,16 @@ pub const fn decide(status: Status, lapsed: bool, event: Event) -> Decision {
         (Status::Held, Event::Commit | Event::Extend) if lapsed => Refuse(Refusal::Expired),
         (Status::Held, Event::Commit) => Move(Status::Committed),
         (Status::Held, Event::Extend) => Prolong,
-        (Status::Held, Event::Release) => Move(Status::Released),
+        (Status::Held, Event::Release | Event::Cancel) => Move(Status::Released),
         (Status::Held, Event::Expire) if lapsed => Move(Status::Expired),
-        (Status::Committed, Event::Return) => Move(Status::Returned),
+        (Status::Committed, Event::Cancel) => Move(Status::Returned),
         // Repeats, and a sweeper that comes by too early or too late.
-        (_, Event::Expire)
+        (_, Event::Expire | Event::Cancel)
         | (Status::Committed, Event::Commit)
-        | (Status::Released | Status::Expired, Event::Release)
-        | (Status::Returned, Event::Return) => Already,
+        | (Status::Released | Status::Expired, Event::Release) => Already,
         (Status::Released, _) => Refuse(Refusal::Released),
         (Status::Expired, _) => Refuse(Refusal::Expired),
-        (Status::Held | Status::Committed | Status::Returned, _) => Refuse(Refusal::Conflict(status)),
+        (Status::Committed | Status::Returned, _) => Refuse(Refusal::Conflict(status)),
     }
 }
 
@@ -171,20 +170,20 @@ mod tests {
     #[test]
     fn every_state_and_event() {
         use Decision::{Already, Move, Prolong, Refuse};
-        use Event::{Commit, Expire, Extend, Release, Return};
+        use Event::{Cancel, Commit, Expire, Extend, Release};
         use Refusal::{Conflict, Expired as Lapsed, Released as GivenBack};
         use Status::{Committed, Expired, Held, Released, Returned};
         let clash = |status| Refuse(Conflict(status));
-        let events = [Commit, Release, Extend, Expire, Return];
+        let events = [Commit, Release, Extend, Expire, Cancel];
         let table = [
-            (Held, false, [Move(Committed), Move(Released), Prolong, Already, clash(Held)]),
-            (Held, true, [Refuse(Lapsed), Move(Released), Refuse(Lapsed), Move(Expired), clash(Held)]),
+            (Held, false, [Move(Committed), Move(Released), Prolong, Already, Move(Released)]),
+            (Held, true, [Refuse(Lapsed), Move(Released), Refuse(Lapsed), Move(Expired), Move(Released)]),
             (Committed, false, [Already, clash(Committed), clash(Committed), Already, Move(Returned)]),
             (Committed, true, [Already, clash(Committed), clash(Committed), Already, Move(Returned)]),
-            (Released, false, [Refuse(GivenBack), Already, Refuse(GivenBack), Already, Refuse(GivenBack)]),
-            (Released, true, [Refuse(GivenBack), Already, Refuse(GivenBack), Already, Refuse(GivenBack)]),
-            (Expired, false, [Refuse(Lapsed), Already, Refuse(Lapsed), Already, Refuse(Lapsed)]),
-            (Expired, true, [Refuse(Lapsed), Already, Refuse(Lapsed), Already, Refuse(Lapsed)]),
+            (Released, false, [Refuse(GivenBack), Already, Refuse(GivenBack), Already, Already]),
+            (Released, true, [Refuse(GivenBack), Already, Refuse(GivenBack), Already, Already]),
+            (Expired, false, [Refuse(Lapsed), Already, Refuse(Lapsed), Already, Already]),
+            (Expired, true, [Refuse(Lapsed), Already, Refuse(Lapsed), Already, Already]),
             (Returned, false, [clash(Returned), clash(Returned), clash(Returned), Already, Already]),
             (Returned, true, [clash(Returned), clash(Returned), clash(Returned), Already, Already]),
         ];

@@ -21,6 +21,6 @@ struct Shared {
 /// All routes of the service.
 pub fn router(db: Db, settings: &Settings) -> Router {
     let hold_ms = i64::try_from(settings.hold.as_millis()).unwrap_or(i64::MAX / 2);
-    let internal = auth::internal(&["orders"], internal::routes());
+    let internal = auth::internal(&["isles-sagas"], internal::routes());
     public::routes().merge(admin::routes()).merge(internal).with_state(Shared { db, hold_ms })
 }

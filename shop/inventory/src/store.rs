@@ -7,6 +7,6 @@ mod stock;
 
 pub use ledger::{COMMIT, INITIAL, Movement, MovementPage, RETURN, add_movement, movements};
 pub use reservations::{
-    Applied, Reservation, Reserved, apply, find, lapsed_keys, release_or_bury, reserve, with_status,
+    Applied, Reservation, Reserved, apply, apply_or_bury, find, lapsed_keys, reserve, with_status,
 };
 pub use stock::{Stock, adjust, all_stock, seed, stock_of, stock_of_all};

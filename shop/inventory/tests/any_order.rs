@@ -19,7 +19,7 @@ const SKUS: [&str; 3] = ["A", "B", "C"];
 enum Step {
     Reserve { key: u8, lines: Vec<(usize, i64)>, hold: i64 },
     Happen { key: u8, event: Event },
-    Release { key: u8 },
+    End { key: u8, event: Event },
     Adjust { sku: usize, delta: i64 },
     Sweep,
     Wait { time: i64 },
@@ -27,12 +27,13 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let key = 0_u8..6;
-    let event = prop_oneof![Just(Event::Commit), Just(Event::Extend), Just(Event::Return)];
+    let event = prop_oneof![Just(Event::Commit), Just(Event::Extend), Just(Event::Cancel)];
     let step = prop_oneof![
         4 => (key.clone(), prop::collection::vec((0_usize..3, 1_i64..6), 1..4), 1_i64..50)
             .prop_map(|(key, lines, hold)| Step::Reserve { key, lines, hold }),
         4 => (key.clone(), event).prop_map(|(key, event)| Step::Happen { key, event }),
-        2 => key.prop_map(|key| Step::Release { key }),
+        2 => (key, prop_oneof![Just(Event::Release), Just(Event::Cancel)])
+            .prop_map(|(key, event)| Step::End { key, event }),
         2 => (0_usize..3, -8_i64..8).prop_map(|(sku, delta)| Step::Adjust { sku, delta }),
         1 => Just(Step::Sweep),
         2 => (0_i64..30).prop_map(|time| Step::Wait { time }),
@@ -61,8 +62,8 @@ async fn take(db: &Db, step: &Step, now: i64) -> sqlx::Result<()> {
         Step::Happen { key, event } => {
             store::apply(&mut tx, &format!("k{key}"), *event, now + 20, "test", now).await?;
         }
-        Step::Release { key } => {
-            store::release_or_bury(&mut tx, &format!("k{key}"), "test", now).await?.ok();
+        Step::End { key, event } => {
+            store::apply_or_bury(&mut tx, &format!("k{key}"), *event, "test", now).await?.ok();
         }
         Step::Adjust { sku, delta } if *delta != 0 => {
             let movement = Movement {

@@ -33,7 +33,7 @@ async fn a_hold_becomes_a_sale_and_can_come_back() {
         );
 
         for _ in 0..2 {
-            let (status, back) = shop.post("/reservations/o1/return", json!({})).await;
+            let (status, back) = shop.post("/reservations/o1/cancel", json!({})).await;
             assert_eq!((status, &back["status"]), (200, &json!("returned")));
             assert_eq!(shop.stock("A").await, (10, 0));
         }
@@ -71,6 +71,39 @@ async fn all_lines_or_none_and_every_shortage_is_told() {
         assert_eq!((shop.stock("A").await, shop.stock("B").await), ((10, 0), (1, 0)));
         let (status, _) = shop.reserve("o1", &[("A", 2)]).await;
         assert_eq!(status, 201, "a refused reserve leaves nothing behind, its key included");
+        shop.check_books().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reservation_is_cancelled_however_far_it_came() {
+    on_each_database(async |database| {
+        let shop = Service::start(&database, &[("A", 10)]).await;
+        let states: [(&str, &[&str], &str); 4] = [
+            ("never", &[], "released"),
+            ("held", &["reserve"], "released"),
+            ("sold", &["reserve", "commit"], "returned"),
+            ("given-back", &["reserve", "release"], "released"),
+        ];
+        for (key, done, after) in states {
+            for step in done {
+                let (status, body) = match *step {
+                    "reserve" => shop.reserve(key, &[("A", 4)]).await,
+                    step => shop.post(&format!("/reservations/{key}/{step}"), json!({})).await,
+                };
+                assert!(matches!(status, 200 | 201), "{key} {step}: {body}");
+            }
+            for _ in 0..2 {
+                let (status, gone) = shop.post(&format!("/reservations/{key}/cancel"), json!({})).await;
+                assert_eq!((status, &gone["status"]), (200, &json!(after)), "{key}");
+                assert_eq!(shop.stock("A").await, (10, 0), "{key}");
+            }
+            // What was on its way for longer than anybody waited comes to nothing.
+            assert_eq!(shop.reserve(key, &[("A", 4)]).await.0, 409, "{key}");
+            let (status, _) = shop.post(&format!("/reservations/{key}/commit"), json!({})).await;
+            assert_eq!(status, 409, "{key}");
+        }
         shop.check_books().await;
     })
     .await;
@@ -148,7 +181,7 @@ async fn a_key_means_one_effect_and_one_answer() {
         let other = shop.post_with_key("/reservations", &key, reserve_body("o1", &[("A", 2)])).await;
         assert_eq!((other.0, &other.1["code"]), (422, &json!("idempotency_key_reused")));
         let (status, missing) = answer(
-            shop.request(Method::POST, "/reservations").header("x-isles-caller", "orders").json(&body),
+            shop.request(Method::POST, "/reservations").header("x-isles-caller", "isles-sagas").json(&body),
         )
         .await;
         assert_eq!((status, &missing["code"]), (400, &json!("missing_idempotency_key")));
@@ -293,7 +326,7 @@ async fn reservations_are_listed_by_status() {
             shop.post(&format!("/reservations/o{n:02}/commit"), json!({})).await;
         }
         let list = async |path: &str| {
-            let request = shop.request(Method::GET, path).header("x-isles-caller", "orders");
+            let request = shop.request(Method::GET, path).header("x-isles-caller", "isles-sagas");
             answer(request).await.1
         };
         let first = list("/reservations?status=held&limit=20").await;

@@ -3,45 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use service_kit::auth::Auth;
 use service_kit::config::{Config, StartError};
 use service_kit::db::Db;
 use service_kit::http::Callee;
-use service_kit::outbox::{self, Message, Outbox, Policy};
+use service_kit::outbox::{self, Event, Message, Outbox, Policy};
 use service_kit::{idempotency, start};
+use tokio_util::sync::CancellationToken;
 
-use crate::{checkout, routes, store};
+use crate::callees::sagas::{self, Saga};
+use crate::store::keys;
+use crate::{routes, store};
 
-/// How long things may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// How long a checkout request goes on before it answers that the result is not known yet.
-    pub request_budget: Duration,
-    /// How long one call for a step may take; a payment may be waiting for a bank.
-    pub call: Duration,
-    /// How long the units of an order are held.
-    pub hold: Duration,
-    /// The age at which an order without an authorized payment is given up. Shorter than `hold`.
-    pub give_up_after: Duration,
-    /// How long an order is left to whoever works on it without a sign of life. Longer than one call may take.
-    pub lease: Duration,
-    /// How often recovery looks for orders that nobody works on.
-    pub recovery_interval: Duration,
-}
-
-impl Timing {
-    fn from_config(config: &Config) -> Result<Self, StartError> {
-        let millis = |name: &str, default: u64| config.parsed(name, default).map(Duration::from_millis);
-        Ok(Self {
-            request_budget: millis("CHECKOUT_BUDGET_MS", 12_000)?,
-            call: millis("CHECKOUT_CALL_MS", 10_000)?,
-            hold: millis("CHECKOUT_HOLD_MS", 600_000)?,
-            give_up_after: millis("CHECKOUT_GIVE_UP_MS", 300_000)?,
-            lease: millis("CHECKOUT_LEASE_MS", 15_000)?,
-            recovery_interval: millis("CHECKOUT_RECOVERY_MS", 1_000)?,
-        })
-    }
-}
+/// The service that learns from confirmed orders.
+pub const RECEIVER: &str = "recommendations";
+/// The engine that carries out the sagas.
+pub const SAGAS: &str = "sagas";
+/// How long a checkout request waits before it answers that the result is not known yet, in milliseconds.
+const REQUEST_BUDGET_MS: u64 = 12_000;
+/// How often old keys are forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// The service's parts. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -56,14 +38,14 @@ pub struct Parts {
     pub db: Db,
     /// Products and prices.
     pub catalog: Callee,
-    /// Stock.
-    pub inventory: Callee,
-    /// Money.
-    pub payments: Callee,
-    /// Events that wait to be delivered.
+    /// Whoever carries out the sagas.
+    pub sagas: Callee,
+    /// Who learns from confirmed orders.
+    pub recommendations: Callee,
+    /// Events that wait to be delivered, and sagas that wait to be begun.
     pub outbox: Outbox,
-    /// How long things may take.
-    pub timing: Timing,
+    /// How long a checkout request waits before it answers that the result is not known yet.
+    pub request_budget: Duration,
 }
 
 impl std::ops::Deref for Service {
@@ -74,8 +56,7 @@ impl std::ops::Deref for Service {
     }
 }
 
-/// Builds the service from its environment: `DATABASE_URL`, and `<NAME>_URL` of accounts, catalog, inventory, payments and
-/// recommendations.
+/// Builds the service from its environment: `DATABASE_URL`, `SAGAS_URL`, and `<NAME>_URL` of accounts, catalog and recommendations.
 ///
 /// # Errors
 /// A variable is missing or not understood, or the database cannot be opened.
@@ -90,29 +71,49 @@ pub async fn build(config: Config) -> Result<start::App, StartError> {
 /// As [`build`].
 pub async fn app(config: &Config, auth: Auth) -> Result<start::App, StartError> {
     let callee = |name| Callee::from_config(config, name);
-    let (catalog, inventory, payments) = (callee("catalog")?, callee("inventory")?, callee("payments")?);
-    let recommendations = callee("recommendations")?;
-    let timing = Timing::from_config(config)?;
-    let [carts, orders] = store::MIGRATIONS;
-    let migrations = [carts, orders, idempotency::MIGRATION, outbox::MIGRATION];
+    let (catalog, sagas, recommendations) = (callee("catalog")?, callee(SAGAS)?, callee(RECEIVER)?);
+    let request_budget = Duration::from_millis(config.parsed("CHECKOUT_BUDGET_MS", REQUEST_BUDGET_MS)?);
+    let [carts, orders, with_sagas] = store::MIGRATIONS;
+    let migrations = [carts, orders, with_sagas, idempotency::MIGRATION, outbox::MIGRATION];
     let db = Db::open(&config.database_url, &migrations).await?;
     let outbox = Outbox::new(db.clone(), Policy::default());
-    let parts = Parts { db: db.clone(), catalog, inventory, payments, outbox: outbox.clone(), timing };
+    let parts =
+        Parts { db: db.clone(), catalog, sagas, recommendations, outbox: outbox.clone(), request_budget };
     let service = Service { parts: Arc::new(parts) };
-    let recovering = service.clone();
+    let (sender, pruned) = (service.clone(), db.clone());
     Ok(start::App::new(db, routes::router(service))
         .auth(auth)
         .prune_idempotency_keys()
-        .background("recovery", |stop| checkout::recover(recovering, stop))
-        .background("outbox", |stop| {
-            outbox.run(stop, move |message| deliver(recommendations.clone(), message))
-        }))
+        .background("checkout keys", |stop| prune(pruned, stop))
+        .background("outbox", |stop| outbox.run(stop, move |message| deliver(sender.clone(), message))))
 }
 
-/// Hands an event to its receiver, which drops repeats by the event's id.
-async fn deliver(recommendations: Callee, message: Message) -> Result<(), String> {
+/// Forgets old keys until it is told to stop.
+async fn prune(db: Db, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(PRUNE_EVERY);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = keys::prune(&db).await {
+            tracing::warn!(cause = %error, "old checkout keys could not be forgotten");
+        }
+    }
+}
+
+/// What a message to the saga engine says.
+#[derive(Deserialize)]
+struct ToBegin {
+    order_id: String,
+}
+
+/// Hands a message to its receiver, which drops repeats: of an event by its id, of a saga by the order's.
+async fn deliver(service: Service, message: Message) -> Result<(), String> {
+    if message.destination == SAGAS {
+        let event: Event<ToBegin> =
+            serde_json::from_str(&message.payload).map_err(|error| error.to_string())?;
+        let begun = sagas::begin(&service, Saga::Checkout, &event.data.order_id, Duration::ZERO).await;
+        return begun.map(drop).map_err(|error| error.to_string());
+    }
     let event: serde_json::Value =
         serde_json::from_str(&message.payload).map_err(|error| error.to_string())?;
-    let call = recommendations.post("/events/order-confirmed").idempotency_key(&message.id).json(&event);
-    call.send().await.map(drop).map_err(|error| error.to_string())
+    let call = service.recommendations.post("/events/order-confirmed");
+    call.idempotency_key(&message.id).json(&event).send().await.map(drop).map_err(|error| error.to_string())
 }

@@ -39,6 +39,16 @@ pub struct Done {
     pub attempt: Option<Attempt>,
 }
 
+impl Done {
+    /// The provider's code, if it refused.
+    pub fn declined(&self) -> Option<&str> {
+        match self.attempt.as_ref()?.result.as_ref()? {
+            AttemptResult::Declined(code) => Some(code),
+            _ => None,
+        }
+    }
+}
+
 enum Started {
     /// Nobody has to be asked any more.
     Done(Box<Done>),

@@ -91,6 +91,8 @@ pub enum Wish {
     Confirm {
         /// The provider's token.
         payment_method: Option<String>,
+        /// Nobody is there to act at their bank: if that is needed, it counts as a refusal.
+        error_on_requires_action: bool,
     },
     /// Take this much, or all that was set aside.
     Capture {
@@ -127,7 +129,9 @@ impl Wish {
     #[must_use]
     pub fn led_to(&self, attempt: &Attempt) -> bool {
         match self {
-            Self::Confirm { payment_method: Some(method) } => attempt.payment_method.as_ref() == Some(method),
+            Self::Confirm { payment_method: Some(method), .. } => {
+                attempt.payment_method.as_ref() == Some(method)
+            }
             Self::Capture { amount: Some(amount) } | Self::Refund { amount: Some(amount), .. } => {
                 attempt.amount == *amount
             }
@@ -172,7 +176,7 @@ pub fn begin(payment: &Payment, wish: &Wish, request: Option<&str>, now: i64) ->
         created_at: now,
     };
     let attempt = match wish {
-        Wish::Confirm { payment_method } => {
+        Wish::Confirm { payment_method, .. } => {
             let method = payment_method.clone().or_else(|| payment.payment_method.clone());
             let method = method.ok_or(Refusal::NoMethod)?;
             changed.payment_method = Some(method.clone());

@@ -30,7 +30,7 @@ fn done() -> Answer {
 }
 
 fn confirm() -> Wish {
-    Wish::Confirm { payment_method: Some("pm_card_visa".into()) }
+    Wish::Confirm { payment_method: Some("pm_card_visa".into()), error_on_requires_action: false }
 }
 
 /// Follows a wish and applies the answer.
@@ -95,7 +95,8 @@ fn an_authorization_that_is_over_cannot_be_captured() {
 
 #[test]
 fn confirming_without_any_method_is_refused() {
-    assert_eq!(begin(&payment(1), &Wish::Confirm { payment_method: None }, None, 0), Err(Refusal::NoMethod));
+    let nothing_chosen = Wish::Confirm { payment_method: None, error_on_requires_action: false };
+    assert_eq!(begin(&payment(1), &nothing_chosen, None, 0), Err(Refusal::NoMethod));
 }
 
 /// What must hold of a payment at any time, and of its ledger.

@@ -1,10 +1,11 @@
-//! The HTTP surface: `public` for customers and administrators, `internal` for orders.
+//! The HTTP surface: `public` for customers and administrators, `internal` for the sagas of orders.
 
 mod internal;
 mod lost_reply;
 mod public;
 
 use axum::Router;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service_kit::auth;
 use service_kit::db::Db;
@@ -14,9 +15,12 @@ use service_kit::page::{Limit, Page, PageRequest};
 use service_kit::problem::{Checks, Problem};
 
 use crate::cashier::{Cashier, Done};
-use crate::intent::{AttemptResult, Wish};
+use crate::intent::{AttemptResult, Wish, refundable};
 use crate::store::{self, PaymentPage};
 use crate::view::{PaymentView, RefundView, declined, no_payment};
+
+/// How often a payment may change under a reversal before that is asked for again.
+const REVERSALS: usize = 3;
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -27,11 +31,11 @@ struct Shared {
 
 /// All routes of the service.
 pub fn router(db: Db, cashier: Cashier) -> Router {
-    let internal = auth::internal(&["orders"], internal::routes());
+    let internal = auth::internal(&["isles-sagas"], internal::routes());
     public::routes().merge(internal).with_state(Shared { db, cashier })
 }
 
-/// A refund as it is asked for, by orders or by an administrator.
+/// A refund as it is asked for by an administrator.
 #[derive(Debug, Deserialize, Serialize)]
 struct RefundBody {
     amount: Option<Money>,
@@ -64,6 +68,47 @@ impl Shared {
             }
             done => claim.finish_alone(done.and_then(|done| reply(wish, &done))).await,
         }
+    }
+
+    /// Gives everything back, however far the payment has come: what was set aside is canceled, what was taken is refunded. This is what
+    /// undoes a payment, so the provider's refusal is not the last word: the same call again asks anew.
+    async fn reverse(
+        &self,
+        caller: &str,
+        idempotency: &Idempotency,
+        id: &str,
+        reason: &str,
+    ) -> Result<Reply, Problem> {
+        let claim = match idempotency.begin(&self.db, caller, &reason).await? {
+            Begun::Replay(reply) => return Ok(reply),
+            Begun::Claimed(claim) => claim,
+        };
+        claim.finish_alone(self.reversed(id, reason).await).await
+    }
+
+    async fn reversed(&self, id: &str, reason: &str) -> Result<Reply, Problem> {
+        for _ in 0..REVERSALS {
+            let mut conn = self.db.pool().acquire().await?;
+            let payment = store::find(&mut conn, id).await?.ok_or_else(no_payment)?;
+            drop(conn);
+            let reason = reason.to_owned();
+            let wish = match payment.captured {
+                0 => Wish::Cancel { reason },
+                _ if refundable(&payment) > 0 => Wish::Refund { amount: None, reason },
+                _ if payment.refunding > 0 => break,
+                _ => return Reply::ok(&PaymentView::from(&payment)),
+            };
+            match self.cashier.carry_out(id, &wish, None).await {
+                Ok(done) if done.declined().is_some() => {
+                    return Err(Problem::unavailable("the payment provider"));
+                }
+                Ok(done) => return Reply::ok(&PaymentView::from(&done.payment)),
+                // It was captured, or refunded by somebody else, in the meantime.
+                Err(moved) if moved.status() == StatusCode::CONFLICT => {}
+                Err(problem) => return Err(problem),
+            }
+        }
+        Err(Problem::request_in_flight(1))
     }
 
     async fn refund(
@@ -116,11 +161,15 @@ struct PaymentQuery {
 
 /// What to answer to a wish that was carried out, or that the provider refused.
 fn reply(wish: &Wish, done: &Done) -> Result<Reply, Problem> {
-    let result = done.attempt.as_ref().and_then(|attempt| attempt.result.as_ref());
-    if let Some(AttemptResult::Declined(code)) = result {
+    if let Some(code) = done.declined() {
         return Err(declined(&done.payment, code));
     }
     match (wish, &done.attempt) {
+        (Wish::Confirm { error_on_requires_action: true, .. }, Some(attempt))
+            if attempt.result == Some(AttemptResult::RequiresAction) =>
+        {
+            Err(declined(&done.payment, "authentication_required"))
+        }
         (Wish::Refund { .. }, Some(attempt)) => Reply::created(&RefundView::new(&done.payment, attempt)),
         _ => Reply::ok(&PaymentView::from(&done.payment)),
     }

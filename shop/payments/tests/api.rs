@@ -168,6 +168,54 @@ async fn a_slow_provider_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_payment_has_come_to_it_is_reversed() {
+    on_each_database(async |database| {
+        let shop = Service::start(&database).await;
+        let reverse = async |id: &str, key: &str| {
+            let (status, now) = shop.post_with_key(&format!("/payments/{id}/reverse"), key, json!({})).await;
+            (status, now["status"].clone(), now["refunded"].clone())
+        };
+        let canceled = (200, json!("canceled"), eur(0));
+        assert_eq!(reverse(&shop.create(100).await, "new").await, canceled);
+        let ready = shop.authorized(100).await;
+        let paid = shop.captured(100).await;
+        let partly = shop.captured(100).await;
+        let body = json!({ "amount": eur(30), "reason": "damaged" });
+        assert_eq!(shop.post(&format!("/payments/{partly}/refunds"), body).await.0, 201);
+        for round in ["the same key", "the same key", "another key"] {
+            assert_eq!(reverse(&ready, &format!("ready {round}")).await, canceled);
+            for (id, name) in [(&paid, "paid"), (&partly, "partly")] {
+                let refunded = (200, json!("succeeded"), eur(100));
+                assert_eq!(reverse(id, &format!("{name} {round}")).await, refunded, "{round}");
+            }
+        }
+        // What comes too late finds the door closed.
+        assert_eq!(shop.confirm(&ready, "pm_card_visa").await.0, 409);
+        assert_eq!(reverse("none", "none").await.0, 404);
+        let refunds = shop.ledger(&paid).await.into_iter().filter(|(entry, _)| entry == "refunded");
+        assert_eq!(refunds.count(), 1);
+        shop.check_books().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_can_act_a_need_to_act_is_a_refusal() {
+    let database = Database::sqlite();
+    let shop = Service::start(&database).await;
+    let id = shop.create(100).await;
+    let body =
+        json!({ "payment_method": "pm_card_authentication_required", "error_on_requires_action": true });
+    let (status, refused) = shop.post(&format!("/payments/{id}/confirm"), body).await;
+    assert_eq!(
+        (status, &refused["code"], &refused["decline_code"], &refused["state"]),
+        (402, &json!("payment_declined"), &json!("authentication_required"), &json!("requires_action"))
+    );
+    let (status, gone) = shop.post(&format!("/payments/{id}/reverse"), json!({})).await;
+    assert_eq!((status, &gone["status"]), (200, &json!("canceled")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_customer_who_has_to_act_confirms_again() {
     let database = Database::sqlite();
     let shop = Service::start(&database).await;
@@ -217,7 +265,7 @@ async fn a_lost_reply_is_a_closed_connection_and_its_repeat_the_stored_success()
         let id = shop.create(100).await;
         let body = r#"{"payment_method":"pm_card_lost_reply"}"#;
         let request = format!(
-            "POST /payments/{id}/confirm HTTP/1.1\r\nhost: shop\r\nx-isles-caller: orders\r\nidempotency-key: lost-1\r\n\
+            "POST /payments/{id}/confirm HTTP/1.1\r\nhost: shop\r\nx-isles-caller: isles-sagas\r\nidempotency-key: lost-1\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -229,7 +277,7 @@ async fn a_lost_reply_is_a_closed_connection_and_its_repeat_the_stored_success()
 
         assert_eq!(shop.status(&id).await, "requires_capture", "the effect is committed");
         let body: Value = serde_json::from_str(body).unwrap();
-        let again = shop.order_post(&format!("/payments/{id}/confirm"), "lost-1", &body).send().await.unwrap();
+        let again = shop.unsent(&format!("/payments/{id}/confirm"), "lost-1", &body).send().await.unwrap();
         assert_eq!((again.status().as_u16(), &again.headers()["idempotency-replayed"]), (200, &"true".parse().unwrap()));
         assert_eq!(again.json::<Value>().await.unwrap()["status"], json!("requires_capture"));
         assert_eq!(charges(&shop.db, &id).await, 1);
@@ -387,7 +435,7 @@ async fn bad_input_is_told_by_field_and_is_never_a_500() {
         json!("idempotency_key_reused")
     );
     let (status, missing) = answer(
-        shop.request(Method::POST, "/payments").header("x-isles-caller", "orders").json(&new_payment(1)),
+        shop.request(Method::POST, "/payments").header("x-isles-caller", "isles-sagas").json(&new_payment(1)),
     )
     .await;
     assert_eq!((status, &missing["code"]), (400, &json!("missing_idempotency_key")));

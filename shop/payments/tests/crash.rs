@@ -59,13 +59,14 @@ impl Process {
     }
 
     fn request(&self, path: &str, key: &str, body: &Value) -> reqwest::RequestBuilder {
-        let request = self.client.post(format!("{}{path}", self.base)).header("x-isles-caller", "orders");
+        let request =
+            self.client.post(format!("{}{path}", self.base)).header("x-isles-caller", "isles-sagas");
         request.header("idempotency-key", key).json(body)
     }
 
     async fn status(&self, id: &str) -> String {
         let request =
-            self.client.get(format!("{}/payments/{id}", self.base)).header("x-isles-caller", "orders");
+            self.client.get(format!("{}/payments/{id}", self.base)).header("x-isles-caller", "isles-sagas");
         answer(request).await.1["status"].as_str().unwrap_or_default().to_owned()
     }
 }
@@ -141,18 +142,20 @@ async fn every_operation_is_finished_after_a_crash() {
                 ("capture", "succeeded", ("captured", 100)),
                 ("cancel", "canceled", ("canceled", 100)),
                 ("refunds", "succeeded", ("refunded", 40)),
+                ("reverse", "succeeded", ("refunded", 100)),
             ] {
                 let before = Service::start(&database).await;
                 let (id, body) = match operation {
                     "confirm" => (before.create(100).await, json!({ "payment_method": "pm_card_visa" })),
                     "refunds" => (before.captured(100).await, json!({ "amount": eur(40), "reason": "r" })),
+                    "reverse" => (before.captured(100).await, json!({})),
                     _ => (before.authorized(100).await, json!({})),
                 };
                 drop(before);
                 let db = database.open().await;
                 let (crashing, asked) = silent(&db, works).await;
                 let path = format!("/payments/{id}/{operation}");
-                let call = tokio::spawn(crashing.order_post(&path, &new_id(), &body).send());
+                let call = tokio::spawn(crashing.unsent(&path, &new_id(), &body).send());
                 asked.notified().await;
                 drop(crashing);
                 call.abort();
@@ -180,7 +183,7 @@ async fn a_cancel_finds_out_first_what_became_of_the_charge() {
     let (stuck, asked) = silent(&db, true).await;
     let id = stuck.create(100).await;
     let body = json!({ "payment_method": "pm_card_visa" });
-    let call = tokio::spawn(stuck.order_post(&format!("/payments/{id}/confirm"), &new_id(), &body).send());
+    let call = tokio::spawn(stuck.unsent(&format!("/payments/{id}/confirm"), &new_id(), &body).send());
     asked.notified().await;
     assert_eq!(stuck.status(&id).await, "processing");
     let quiet = shop_payments::app::Settings { look_every: Duration::from_secs(3600), ..settings() };

@@ -57,8 +57,15 @@ impl RunningShop {
         std::fs::rename(newer, program).unwrap();
     }
 
-    /// Reads the books as the admin, and fails when something does not add up.
+    /// Reads the books as the admin, and fails when something does not add up, or a saga does not end.
     pub async fn audit(&self) -> Verdict {
+        let unfinished = ["sagas", "--status", "running,undoing,stuck", "--json"];
+        let sagas = || {
+            let ended = self.app.isles(&unfinished);
+            let list: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+            list["sagas"].as_array().unwrap().clone()
+        };
+        testkit::wait_until("every saga has ended", sagas, Vec::is_empty);
         let verdict = audit_within(&self.shop, ADMIN, PASSWORD, SETTLE).await.unwrap();
         assert!(verdict.is_clean(), "{:#?}", verdict.violations);
         verdict
@@ -79,7 +86,9 @@ fn manifest(programs: &Path) -> String {
         if line.starts_with("build") && line.contains("cargo") {
             continue;
         }
-        manifest.push_str(&line.replace("../../target/release", programs.to_str().unwrap()));
+        let line = line.replace("../../target/release", programs.to_str().unwrap());
+        let line = line.replace("\"sagas/", &format!("\"{}/sagas/", folder().display()));
+        manifest.push_str(&line);
         manifest.push('\n');
         let section = line.strip_prefix("[services.").and_then(|s| s.strip_suffix(']'));
         if let Some(service) = section.filter(|s| !s.contains('.')) {

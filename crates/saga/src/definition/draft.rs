@@ -272,10 +272,9 @@ fn is_step_id(id: &Spanned<String>, sink: &Sink<'_>) -> bool {
     let form = id.value.len() <= 63
         && id.value.starts_with(|c: char| c.is_ascii_lowercase())
         && id.value.chars().all(good);
-    if !form || ["input", "body"].contains(&id.value.as_str()) {
+    if !form || ["input", "body", "failure"].contains(&id.value.as_str()) {
         let message = format!("a step cannot be named `{}`", id.value);
-        let hint =
-            "lower-case letters, digits, `_` and `-`, beginning with a letter; `input` and `body` are taken";
+        let hint = "lower-case letters, digits, `_` and `-`, beginning with a letter; `input`, `body` and `failure` are taken";
         sink.push(Fault::error(code::BAD_VALUE, id.span.clone(), message).hint(hint));
         return false;
     }

@@ -13,6 +13,9 @@ use crate::contracts::Contracts;
 use crate::expr::{Reference, Template};
 use crate::plan::{Kind, Plan, Retry, Step, Undo};
 
+/// What `$failure` is made of: the fields of [`crate::record::Reason`].
+const FAILURE: [&str; 5] = ["why", "step", "status", "body", "error"];
+
 /// Where a value is used, which says what may be referred to.
 #[derive(Clone, Copy)]
 pub enum Place {
@@ -295,13 +298,27 @@ impl Lowering<'_> {
                     self.sink.push(fault.hint("keep it under a name in the step that gets it: `keep: { id: $body.id }`, then `$step.id`"));
                 }
             },
+            "failure" => self.failure(reference, &span, place),
             root => match self.index.get(root) {
                 Some(step) => self.step_value(*step, reference, &span, place),
                 None => {
-                    let names = self.index.keys().copied().chain(["input", "body"]);
+                    let names = self.index.keys().copied().chain(["input", "body", "failure"]);
                     self.unknown(&span, "step", root, names);
                 }
             },
+        }
+    }
+
+    /// Why the saga goes back: only an undo can ask.
+    fn failure(&self, reference: &Reference, span: &Range<usize>, place: Place) {
+        if !matches!(place, Place::Undo(_)) {
+            let message =
+                format!("`{reference}` is only there in `undo_with`: before that nothing has failed");
+            self.sink.error(code::NOT_KNOWN_YET, span, message);
+        } else if let Some(name) = reference.path.first().filter(|name| !FAILURE.contains(&name.as_str())) {
+            let fault =
+                Fault::error(code::UNKNOWN_REFERENCE, span.clone(), format!("a failure has no `{name}`"));
+            self.sink.push(fault.hint(format!("it has: {}", FAILURE.join(", "))));
         }
     }
 

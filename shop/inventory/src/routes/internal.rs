@@ -1,4 +1,4 @@
-//! What orders does: hold units, and end the hold one way or the other.
+//! What the sagas of orders do: hold units, and end the hold one way or the other.
 
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -24,7 +24,7 @@ pub fn routes() -> Router<Shared> {
         .route("/reservations/{key}/commit", post(commit))
         .route("/reservations/{key}/release", post(release))
         .route("/reservations/{key}/extend", post(extend))
-        .route("/reservations/{key}/return", post(take_back))
+        .route("/reservations/{key}/cancel", post(cancel))
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -72,15 +72,6 @@ async fn commit(
     end(&shared.db, &caller, &idempotency, &key, Event::Commit).await
 }
 
-async fn take_back(
-    State(shared): State<Shared>,
-    Caller(caller): Caller,
-    idempotency: Idempotency,
-    Path(key): Path<String>,
-) -> Result<Reply, Problem> {
-    end(&shared.db, &caller, &idempotency, &key, Event::Return).await
-}
-
 async fn release(
     State(shared): State<Shared>,
     Caller(caller): Caller,
@@ -91,6 +82,19 @@ async fn release(
     check_name(&mut checks, &key, "key");
     checks.finish()?;
     end(&shared.db, &caller, &idempotency, &key, Event::Release).await
+}
+
+/// What undoes a checkout, however far it came: its answer is the same in every state, since an undo is never refused.
+async fn cancel(
+    State(shared): State<Shared>,
+    Caller(caller): Caller,
+    idempotency: Idempotency,
+    Path(key): Path<String>,
+) -> Result<Reply, Problem> {
+    let mut checks = Checks::default();
+    check_name(&mut checks, &key, "key");
+    checks.finish()?;
+    end(&shared.db, &caller, &idempotency, &key, Event::Cancel).await
 }
 
 /// Lets an event without a payload happen to a reservation, once for its idempotency key.
@@ -107,7 +111,9 @@ async fn end(
     };
     let now = now_ms();
     let applied = match event {
-        Event::Release => store::release_or_bury(first.tx(), key, caller, now).await.map(Some),
+        Event::Release | Event::Cancel => {
+            store::apply_or_bury(first.tx(), key, event, caller, now).await.map(Some)
+        }
         _ => store::apply(first.tx(), key, event, now, caller, now).await,
     };
     let outcome = applied.map_err(Problem::from).and_then(reply);

@@ -117,13 +117,14 @@ pub async fn apply(
     }
 }
 
-/// Releases a reservation; when there is none yet, leaves a tombstone that makes a late reserve refuse.
+/// Releases or cancels a reservation; when there is none yet, leaves a tombstone that makes a late reserve refuse.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn release_or_bury(
+pub async fn apply_or_bury(
     conn: &mut AnyConnection,
     key: &str,
+    event: Event,
     actor: &str,
     now: i64,
 ) -> sqlx::Result<Result<Reservation, Refusal>> {
@@ -132,7 +133,7 @@ pub async fn release_or_bury(
             Reservation { key: key.to_owned(), status: Status::Released, lines: Vec::new(), expires_at: now };
         return Ok(Ok(tombstone));
     }
-    apply(conn, key, Event::Release, now, actor, now).await?.ok_or(sqlx::Error::RowNotFound)
+    apply(conn, key, event, now, actor, now).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// A reservation with its lines.

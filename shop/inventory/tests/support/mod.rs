@@ -91,7 +91,7 @@ impl Service {
     }
 
     pub async fn post_with_key(&self, path: &str, key: &str, body: Value) -> (u16, Value) {
-        let request = self.request(Method::POST, path).header("x-isles-caller", "orders");
+        let request = self.request(Method::POST, path).header("x-isles-caller", "isles-sagas");
         answer(request.header("idempotency-key", key).json(&body)).await
     }
 

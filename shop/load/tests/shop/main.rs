@@ -131,7 +131,7 @@ async fn the_audit_finds_what_was_left_behind() {
     let street = Street::open().await;
     let shop = street.shop();
     street
-        .post_as_orders(
+        .post_as_saga(
             "inventory",
             "/reservations",
             "r",
@@ -141,17 +141,17 @@ async fn the_audit_finds_what_was_left_behind() {
     let amount = json!({"amount": 900, "currency": "EUR"});
     let new =
         json!({"amount": amount, "customer_id": "nobody", "reference": "ghost", "capture_method": "manual"});
-    let intent = street.post_as_orders("payments", "/payments", "p", new).await;
+    let intent = street.post_as_saga("payments", "/payments", "p", new).await;
     let id = intent["id"].as_str().unwrap();
     let card = json!({"payment_method": "pm_card_visa"});
-    street.post_as_orders("payments", &format!("/payments/{id}/confirm"), "c", card).await;
+    street.post_as_saga("payments", &format!("/payments/{id}/confirm"), "c", card).await;
     let rules =
         |verdict: Verdict| verdict.violations.into_iter().map(|violation| violation.rule).collect::<Vec<_>>();
     let verdict = audit_within(&shop, ADMIN, PASSWORD, Duration::ZERO).await.unwrap();
     assert_eq!(rules(verdict), ["no_authorization_outlives_order", "no_reservation_outlives_order"]);
 
-    street.post_as_orders("payments", &format!("/payments/{id}/capture"), "x", json!({})).await;
-    street.post_as_orders("inventory", "/reservations/ghost/commit", "y", json!({})).await;
+    street.post_as_saga("payments", &format!("/payments/{id}/capture"), "x", json!({})).await;
+    street.post_as_saga("inventory", "/reservations/ghost/commit", "y", json!({})).await;
     let verdict = audit_within(&shop, ADMIN, PASSWORD, Duration::ZERO).await.unwrap();
     assert_eq!(rules(verdict), ["captured_is_sold_or_refunded", "units_match_order"]);
 }

@@ -6,6 +6,7 @@ use service_kit::start::App;
 use service_kit::testing::Running;
 use shop_load::client::Shop;
 use tempfile::TempDir;
+use testkit::Sagas;
 
 use crate::gateway::Gateway;
 
@@ -17,6 +18,7 @@ pub const PASSWORD: &str = "a long enough password";
 /// The running shop.
 pub struct Street {
     gateway: Gateway,
+    sagas: Sagas,
     home: TempDir,
     running: Vec<Running>,
 }
@@ -24,8 +26,9 @@ pub struct Street {
 impl Street {
     /// Opens a shop with the seeded products.
     pub async fn open() -> Self {
-        let mut street =
-            Self { gateway: Gateway::start().await, home: TempDir::new().unwrap(), running: Vec::new() };
+        let gateway = Gateway::start().await;
+        let sagas = sagas(&gateway).await;
+        let mut street = Self { gateway, sagas, home: TempDir::new().unwrap(), running: Vec::new() };
         let config = street.config("accounts");
         street.add("accounts", shop_accounts::app::build(config).await).await;
         let config = street.config("catalog");
@@ -47,11 +50,11 @@ impl Street {
             ("SHOP_ADMIN_EMAIL", ADMIN),
             ("SHOP_ADMIN_PASSWORD", PASSWORD),
             ("TEST_PROVIDER_SLOW_MS", "300"),
-            ("CHECKOUT_LEASE_MS", "3000"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
-        for callee in ["accounts", "catalog", "inventory", "payments", "recommendations"] {
+        vars.push(("SAGAS_URL".to_owned(), self.sagas.url.clone()));
+        for callee in ["accounts", "catalog", "recommendations"] {
             vars.push((format!("{}_URL", callee.to_uppercase()), self.gateway.edge(service, callee)));
         }
         Config::from_vars(service, vars).unwrap()
@@ -83,11 +86,27 @@ impl Street {
         self.gateway.close(service, false);
     }
 
-    /// Does what only orders may do.
-    pub async fn post_as_orders(&self, service: &str, path: &str, key: &str, body: Value) -> Value {
-        let url = self.gateway.edge("orders", service);
+    /// Does what only a saga may do.
+    pub async fn post_as_saga(&self, service: &str, path: &str, key: &str, body: Value) -> Value {
+        let url = self.gateway.edge("isles-sagas", service);
         let shop = Shop::at(&url).unwrap();
         let reply = shop.send(shop_load::client::Call::post(path, body).key(key)).await.unwrap();
         reply.expect(path, &[200, 201]).unwrap()
     }
+}
+
+/// The shop's sagas, which reach the services by way of the gateway.
+async fn sagas(gateway: &Gateway) -> Sagas {
+    let shop = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let definitions = ["checkout", "cancellation"]
+        .map(|name| std::fs::read_to_string(shop.join(format!("sagas/{name}.yaml"))).unwrap());
+    let contracts =
+        ["orders", "inventory", "payments"].map(|service| (service, shop.join(service).join("openapi.yaml")));
+    let definitions: Vec<&str> = definitions.iter().map(String::as_str).collect();
+    let contracts: Vec<_> = contracts.iter().map(|(service, file)| (*service, file.as_path())).collect();
+    let sagas = Sagas::start(&definitions, &contracts).await;
+    for (service, _) in contracts {
+        sagas.point(service, &gateway.edge("isles-sagas", service));
+    }
+    sagas
 }

@@ -1,12 +1,11 @@
 //! Checkout: from a cart to an order that is confirmed, or undone without a trace.
 //!
-//! [`place`] claims the cart and writes the order down; [`drive`] takes it from step to step; [`finish`] ends it in one transaction;
-//! [`recover`] takes up what was left behind.
+//! [`place`] claims the cart and writes the order down, with a message that begins its saga; the saga of `shop/sagas/checkout.yaml` takes it
+//! from step to step, those at other services and the [`steps`] here; whoever asked waits for its end.
 
-mod drive;
-mod finish;
 mod place;
-mod recover;
+pub mod refusal;
+pub mod steps;
 
 use std::time::{Duration, Instant};
 
@@ -19,15 +18,11 @@ use service_kit::etag::etag;
 use service_kit::idempotency::{Idempotency, REPLAYED};
 use service_kit::problem::Problem;
 
-pub use drive::{End, drive, lease_ms};
-pub use finish::turn_back;
 pub use place::{Request, not_open};
-pub use recover::recover;
 
+use crate::callees::sagas::{self, Saga};
 use crate::service::Service;
-use crate::store::keys::UsedKey;
-use crate::store::work::Lease;
-use crate::store::{keys, orders, work};
+use crate::store::{keys, orders};
 
 /// Left for the answer's way back when the caller gave a deadline.
 const WAY_BACK: Duration = Duration::from_millis(250);
@@ -43,75 +38,51 @@ pub async fn checkout(
     request: Request,
 ) -> Result<Response, Problem> {
     let text = serde_json::to_string(&request).map_err(Problem::internal)?;
-    if let Some(used) = keys::find(service.db.pool(), &customer.id, key.key()).await? {
-        return repeat(service, customer, key, &text, used).await;
+    let used = keys::find(service.db.pool(), &customer.id, key.key()).await?;
+    let placed = match used {
+        Some(used) => place::Placed::Before(used),
+        None => place::place(service, customer, key.key(), &request, &text).await?,
+    };
+    let order_id = match placed {
+        place::Placed::Now(order_id) => order_id,
+        place::Placed::Before(used) if used.request != text => {
+            return Err(Problem::idempotency_key_reused());
+        }
+        place::Placed::Before(used) => match used.answer {
+            Some((status, body)) => return answer(status, &body, true),
+            None => used.order_id,
+        },
+    };
+    // Whether the engine could be asked or not: what became of the order is written down with it.
+    if let Err(error) = sagas::carry_out(service, Saga::Checkout, &order_id, until(service)).await {
+        tracing::warn!(order = order_id, cause = %error, "the saga engine could not be asked");
     }
-    match place::place(service, customer, key.key(), &request, &text).await? {
-        place::Placed::Now(lease) => work_and_answer(service, customer, key, &lease).await,
-        place::Placed::Before(used) => repeat(service, customer, key, &text, used).await,
+    if let Some((status, body)) =
+        keys::find(service.db.pool(), &customer.id, key.key()).await?.and_then(|used| used.answer)
+    {
+        return answer(status, &body, false);
     }
+    Err(unanswered(service, &order_id).await?)
 }
 
-/// The same key again: the stored answer, or another try at what is unfinished.
-async fn repeat(
-    service: &Service,
-    customer: &Customer,
-    key: &Idempotency,
-    text: &str,
-    used: UsedKey,
-) -> Result<Response, Problem> {
-    if used.request != text {
-        return Err(Problem::idempotency_key_reused());
+/// Why there is no answer for a key: its checkout came to nothing for want of a service, or is not over.
+async fn unanswered(service: &Service, order_id: &str) -> Result<Problem, Problem> {
+    let order = orders::find(service.db.pool(), order_id).await?;
+    let order = order.ok_or_else(|| Problem::internal("an order vanished while it was checked out"))?;
+    if let Some(refusal) = order.refusal.as_deref().filter(|_| order.settled) {
+        return Ok(refusal::read(refusal));
     }
-    if let Some((status, body)) = &used.answer {
-        return answer(*status, body, true);
-    }
-    match work::take(&service.db, &used.order_id, lease_ms(service)).await? {
-        Some(lease) => work_and_answer(service, customer, key, &lease).await,
-        None => {
-            match keys::find(service.db.pool(), &customer.id, key.key()).await?.and_then(|used| used.answer) {
-                Some((status, body)) => answer(status, &body, true),
-                None => Err(Problem::request_in_flight(1)),
-            }
-        }
-    }
-}
-
-async fn work_and_answer(
-    service: &Service,
-    customer: &Customer,
-    key: &Idempotency,
-    lease: &Lease,
-) -> Result<Response, Problem> {
-    let end = drive(service, lease, until(service)).await?;
-    if end == End::Finished {
-        if let Some((status, body)) =
-            keys::find(service.db.pool(), &customer.id, key.key()).await?.and_then(|used| used.answer)
-        {
-            return answer(status, &body, false);
-        }
-        return Err(freed(service, &lease.order_id).await?);
-    }
-    let order = orders::find(service.db.pool(), &lease.order_id).await?;
-    let state = order.map_or("pending", |order| order.status.as_str());
     let detail = "The result is not known yet. The order is being finished or undone; nothing is charged twice. Ask again with the \
                   same Idempotency-Key, or look at the order.";
-    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "checkout_unfinished", detail)
-        .with("order_id", &lease.order_id)
-        .with("state", state)
+    Ok(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "checkout_unfinished", detail)
+        .with("order_id", order_id)
+        .with("state", order.status.as_str())
         .retry_after(1))
-}
-
-/// Why a checkout came to nothing whose key is free again.
-async fn freed(service: &Service, order_id: &str) -> Result<Problem, Problem> {
-    let work = work::find(service.db.pool(), order_id).await?;
-    let refusal = work.and_then(|work| work.refusal).unwrap_or_default();
-    Ok(finish::read_refusal(&refusal))
 }
 
 /// When a request must have answered.
 pub fn until(service: &Service) -> Instant {
-    let budget = service.timing.request_budget;
+    let budget = service.request_budget;
     let left = RequestContext::current().and_then(|context| context.time_left());
     Instant::now() + left.map_or(budget, |left| left.saturating_sub(WAY_BACK).min(budget))
 }

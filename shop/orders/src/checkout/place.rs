@@ -10,16 +10,15 @@ use service_kit::db::is_unique_violation;
 use service_kit::money::Money;
 use service_kit::problem::{Checks, Problem};
 
-use super::drive::lease_ms;
 use crate::callees::catalog;
+use crate::callees::sagas::Saga;
 use crate::domain::cart::{Lines, total};
 use crate::domain::order::Status;
-use crate::service::Service;
+use crate::service::{SAGAS, Service};
 use crate::store::carts::{Cart, KnownProduct};
 use crate::store::keys::UsedKey;
 use crate::store::orders::{Line, Order};
-use crate::store::work::Lease;
-use crate::store::{carts, keys, orders, work};
+use crate::store::{carts, keys, orders};
 use crate::view::money;
 
 /// How often a cart is read again when its lines change while it is priced.
@@ -52,8 +51,8 @@ struct Address {
 
 /// What placing came to.
 pub enum Placed {
-    /// A new order, which this request holds.
-    Now(Lease),
+    /// A new order: its id.
+    Now(String),
     /// The same key was used before, perhaps a moment ago.
     Before(UsedKey),
 }
@@ -131,7 +130,7 @@ pub async fn place(
         let priced = price(service, &lines).await?;
         let (order, order_lines) = draft(customer, &cart, &lines, &priced, request)?;
         let placing = Placing { cart, order, lines: order_lines, products: priced.into_values().collect() };
-        if let Some(placed) = placing.write(service, request, key, text).await? {
+        if let Some(placed) = placing.write(service, key, text).await? {
             return Ok(placed);
         }
     }
@@ -231,7 +230,9 @@ fn draft(
         currency,
         payment_id: None,
         shipping_address: request.shipping_address.as_ref().map(|address| json!(address)),
+        payment_method: request.payment_method.clone(),
         cancel_reason: None,
+        refusal: None,
         settled: false,
         created_at: now,
         updated_at: now,
@@ -249,15 +250,8 @@ struct Placing {
 
 impl Placing {
     /// `None` if the cart is not what it was when it was priced; nothing is written then.
-    async fn write(
-        &self,
-        service: &Service,
-        request: &Request,
-        key: &str,
-        text: &str,
-    ) -> Result<Option<Placed>, Problem> {
+    async fn write(&self, service: &Service, key: &str, text: &str) -> Result<Option<Placed>, Problem> {
         let (order, customer) = (&self.order, &self.order.customer_id);
-        let lease = Lease { order_id: order.id.clone(), owner: new_id() };
         let mut tx = service.db.begin_write().await?;
         if let Some(used) = keys::find(&mut *tx, customer, key).await? {
             return Ok(Some(Placed::Before(used)));
@@ -271,7 +265,9 @@ impl Placing {
             }
             error.into()
         })?;
-        work::insert(&mut tx, &lease, &request.payment_method, lease_ms(service)).await?;
+        // If whoever asked goes away before the saga is begun, this begins it.
+        let data = json!({ "order_id": order.id });
+        service.outbox.enqueue(&mut tx, SAGAS, Saga::Checkout.name(), &data).await?;
         carts::make_current(&mut tx, customer, &self.cart.id).await?;
         for product in &self.products {
             carts::remember(&mut tx, product).await?;
@@ -280,7 +276,7 @@ impl Placing {
             return Err(Problem::request_in_flight(1));
         }
         tx.commit().await?;
-        Ok(Some(Placed::Now(lease)))
+        Ok(Some(Placed::Now(order.id.clone())))
     }
 }
 

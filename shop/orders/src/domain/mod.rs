@@ -2,4 +2,3 @@
 
 pub mod cart;
 pub mod order;
-pub mod work;

@@ -3,23 +3,19 @@
 use axum::extract::State;
 use http::StatusCode;
 use service_kit::auth::Customer;
-use service_kit::clock::new_id;
 use service_kit::etag::IfMatch;
 use service_kit::extract::Path;
+use service_kit::http::CallError;
 use service_kit::idempotency::{Begun, Idempotency, Reply};
 use service_kit::problem::Problem;
 
 use super::orders::visible;
-use crate::checkout::{self, End, drive, lease_ms};
+use crate::callees::sagas::{self, Saga};
+use crate::checkout;
 use crate::domain::order::Status;
-use crate::domain::work::Direction;
 use crate::service::Service;
 use crate::store::orders::{self, Order};
-use crate::store::work::{self, Lease};
 use crate::view::OrderView;
-
-/// What an order says that its customer cancelled.
-const REASON: &str = "cancelled_by_customer";
 
 /// Cancels an order that was not shipped.
 pub async fn cancel(
@@ -46,59 +42,42 @@ pub async fn cancel(
 }
 
 /// `again`: a request with this key died on the way, so what it did is no conflict.
-async fn cancel_order(service: &Service, order: Order, again: bool) -> Result<Reply, Problem> {
-    let order_id = order.id.as_str();
-    let lease = match order.status {
-        Status::Confirmed => Some(cancel_confirmed(service, &order).await?),
-        Status::Pending | Status::StockReserved | Status::PaymentAuthorized => {
-            Some(stop_checkout(service, &order).await?)
+async fn cancel_order(service: &Service, mut order: Order, again: bool) -> Result<Reply, Problem> {
+    let until = checkout::until(service);
+    let mut done = again;
+    if matches!(order.status, Status::Pending | Status::StockReserved | Status::PaymentAuthorized) {
+        sagas::turn_back(service, &order.id).await.map_err(engine_away)?;
+        sagas::carry_out(service, Saga::Checkout, &order.id, until).await.map_err(engine_away)?;
+        order = find(service, &order.id).await?;
+        done = true;
+    }
+    // Also a checkout that could not turn back any more, and is confirmed by now.
+    if order.status == Status::Confirmed || (order.status == Status::Cancelled && !order.settled) {
+        sagas::carry_out(service, Saga::Cancellation, &order.id, until).await.map_err(engine_away)?;
+        order = find(service, &order.id).await?;
+        done = true;
+    }
+    let status = match order.status {
+        Status::Cancelled | Status::Refunded if done && order.settled => StatusCode::OK,
+        Status::Shipped | Status::Delivered | Status::Cancelled | Status::Refunded if order.settled => {
+            let detail = format!("The order is {}; it cannot be cancelled any more.", order.status);
+            return Err(Problem::state_conflict(order.status.as_str(), detail));
         }
-        Status::Cancelled if !order.settled => work::take(&service.db, order_id, lease_ms(service)).await?,
-        Status::Cancelled | Status::Refunded if again => return reply(service, order_id).await,
-        present => {
-            let detail = format!("The order is {present}; it cannot be cancelled any more.");
-            return Err(Problem::state_conflict(present.as_str(), detail));
-        }
+        Status::Cancelled => StatusCode::ACCEPTED,
+        // Its checkout is not over: asking again tells.
+        _ => return Err(Problem::request_in_flight(1)),
     };
-    if let Some(lease) = lease
-        && drive(service, &lease, checkout::until(service)).await? == End::Unfinished
-    {
-        tracing::warn!(order = order_id, "a cancelled order is not undone yet; recovery goes on");
-    }
-    reply(service, order_id).await
-}
-
-/// From here on it will not be shipped, whatever happens to the refund.
-async fn cancel_confirmed(service: &Service, order: &Order) -> Result<Lease, Problem> {
-    let lease = Lease { order_id: order.id.clone(), owner: new_id() };
-    let mut tx = service.db.begin_write().await?;
-    orders::become_status(&mut tx, &order.id, Status::Cancelled).await?;
-    orders::set_cancel_reason(&mut tx, &order.id, REASON).await?;
-    if !work::reopen(&mut tx, &lease, lease_ms(service)).await? {
-        return Err(Problem::request_in_flight(1));
-    }
-    tx.commit().await?;
-    Ok(lease)
-}
-
-/// Turns back a checkout that nobody drives at the moment.
-async fn stop_checkout(service: &Service, order: &Order) -> Result<Lease, Problem> {
-    let lease = work::take(&service.db, &order.id, lease_ms(service)).await?;
-    let lease = lease.ok_or_else(|| Problem::request_in_flight(1))?;
-    let work = work::find(service.db.pool(), &order.id).await?;
-    let work = work.ok_or_else(|| Problem::not_found("There is no such order."))?;
-    if work.progress.direction == Direction::Forward {
-        let why = Problem::conflict(REASON, "The customer cancelled this order before it was confirmed.");
-        checkout::turn_back(service, &lease, work.progress, &why).await?;
-    }
-    Ok(lease)
-}
-
-/// 200 once all is undone, 202 before.
-async fn reply(service: &Service, order_id: &str) -> Result<Reply, Problem> {
-    let order = orders::find(service.db.pool(), order_id).await?;
-    let order = order.ok_or_else(|| Problem::not_found("There is no such order."))?;
-    let status = if order.settled { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let lines = orders::lines(service.db.pool(), order_id).await?;
+    let lines = orders::lines(service.db.pool(), &order.id).await?;
     Reply::new(status, &OrderView::new(order, &lines))
+}
+
+/// Nothing was done, or what was done goes on: the same key may be used again.
+fn engine_away(error: CallError) -> Problem {
+    tracing::warn!(cause = %error, "the saga engine could not be asked");
+    Problem::unavailable("orders")
+}
+
+async fn find(service: &Service, order_id: &str) -> Result<Order, Problem> {
+    let order = orders::find(service.db.pool(), order_id).await?;
+    order.ok_or_else(|| Problem::not_found("There is no such order."))
 }

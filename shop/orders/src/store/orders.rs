@@ -33,8 +33,12 @@ pub struct Order {
     pub payment_id: Option<String>,
     /// Where to send it, as the customer gave it.
     pub shipping_address: Option<Value>,
+    /// How the customer pays: the provider's token, never a card number.
+    pub payment_method: String,
     /// Why it was cancelled.
     pub cancel_reason: Option<String>,
+    /// Why its checkout came to nothing: a problem document.
+    pub refusal: Option<String>,
     /// Whether no work at other services is left.
     pub settled: bool,
     /// Unix milliseconds.
@@ -58,9 +62,8 @@ pub struct Line {
     pub unit_price: i64,
 }
 
-const SELECT: &str = "SELECT o.id, o.customer_id, o.cart_id, o.status, o.version, o.total_amount, o.currency, o.payment_id, \
-     o.shipping_address, o.cancel_reason, w.finished, o.created_at, o.updated_at \
-     FROM orders o JOIN order_work w ON w.order_id = o.id";
+const SELECT: &str = "SELECT id, customer_id, cart_id, status, version, total_amount, currency, payment_id, shipping_address, \
+     cancel_reason, settled, created_at, updated_at, payment_method, refusal FROM orders";
 
 fn read(row: &AnyRow) -> Result<Order, Problem> {
     let id: String = row.try_get(0)?;
@@ -80,6 +83,8 @@ fn read(row: &AnyRow) -> Result<Order, Problem> {
         settled: row.try_get::<i64, _>(10)? == 1,
         created_at: row.try_get(11)?,
         updated_at: row.try_get(12)?,
+        payment_method: row.try_get(13)?,
+        refusal: row.try_get(14)?,
         id,
     })
 }
@@ -89,7 +94,7 @@ fn read(row: &AnyRow) -> Result<Order, Problem> {
 /// # Errors
 /// The database fails.
 pub async fn find<'e>(on: impl AnyExecutor<'e>, id: &str) -> Result<Option<Order>, Problem> {
-    let sql = format!("{SELECT} WHERE o.id = $1");
+    let sql = format!("{SELECT} WHERE id = $1");
     let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(on).await?;
     row.as_ref().map(read).transpose()
 }
@@ -111,9 +116,9 @@ pub struct Filter {
 /// The database fails.
 pub async fn list<'e>(on: impl AnyExecutor<'e>, filter: &Filter, limit: i64) -> Result<Vec<Order>, Problem> {
     let conditions = [
-        ("o.customer_id =", filter.customer_id.as_deref()),
-        ("o.status =", filter.status.map(Status::as_str)),
-        ("o.id <", filter.after.as_deref()),
+        ("customer_id =", filter.customer_id.as_deref()),
+        ("status =", filter.status.map(Status::as_str)),
+        ("id <", filter.after.as_deref()),
     ];
     let chosen: Vec<_> =
         conditions.into_iter().filter_map(|(column, value)| Some((column, value?))).collect();
@@ -122,7 +127,7 @@ pub async fn list<'e>(on: impl AnyExecutor<'e>, filter: &Filter, limit: i64) -> 
         let word = if number == 0 { "WHERE" } else { "AND" };
         sql.push_str(&format!(" {word} {column} ${}", number + 1));
     }
-    sql.push_str(&format!(" ORDER BY o.id DESC LIMIT ${}", chosen.len() + 1));
+    sql.push_str(&format!(" ORDER BY id DESC LIMIT ${}", chosen.len() + 1));
     let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
     for (_, value) in chosen {
         query = query.bind(value);
@@ -179,8 +184,8 @@ pub async fn lines_of<'e>(
 /// The database fails; a unique violation means that the cart has a live order.
 pub async fn insert(tx: &mut Tx, order: &Order, lines: &[Line]) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO orders (id, customer_id, cart_id, status, version, total_amount, currency, shipping_address, created_at, \
-         updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO orders (id, customer_id, cart_id, status, version, total_amount, currency, shipping_address, \
+         payment_method, settled, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11)",
     )
     .bind(&order.id)
     .bind(&order.customer_id)
@@ -190,6 +195,7 @@ pub async fn insert(tx: &mut Tx, order: &Order, lines: &[Line]) -> Result<(), sq
     .bind(order.total)
     .bind(&order.currency)
     .bind(order.shipping_address.as_ref().map(Value::to_string))
+    .bind(&order.payment_method)
     .bind(order.created_at)
     .bind(order.updated_at)
     .execute(&mut **tx)
@@ -262,6 +268,33 @@ pub async fn set_payment(tx: &mut Tx, id: &str, payment_id: &str) -> Result<(), 
 pub async fn set_cancel_reason(tx: &mut Tx, id: &str, reason: &str) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE orders SET cancel_reason = $1 WHERE id = $2")
         .bind(reason)
+        .bind(id)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+/// Notes why a checkout came to nothing: the code, and what its customer is told.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_refusal(tx: &mut Tx, id: &str, code: &str, refusal: &Value) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE orders SET cancel_reason = $1, refusal = $2 WHERE id = $3")
+        .bind(code)
+        .bind(refusal.to_string())
+        .bind(id)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+/// Notes whether work at other services is left.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_settled(tx: &mut Tx, id: &str, settled: bool) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE orders SET settled = $1 WHERE id = $2")
+        .bind(i64::from(settled))
         .bind(id)
         .execute(&mut **tx)
         .await

@@ -61,17 +61,8 @@ impl Books {
         match operation {
             "products" => self.products(query),
             "reserve" => self.reserve(body),
-            "commit" | "release" | "return" => self.move_units(operation, id),
+            "commit" | "release" => self.move_units(operation, id),
             "create" => self.create(body),
-            "find" => {
-                let items: Vec<Value> = self
-                    .intents
-                    .iter()
-                    .filter(|(_, intent)| query == format!("reference={}", intent.reference))
-                    .map(|(id, intent)| intent.show(id))
-                    .collect();
-                (200, json!({"items": items, "next_cursor": null}))
-            }
             "event" => {
                 self.events.push((body["id"].as_str().unwrap().to_owned(), body.clone()));
                 (202, json!({}))
@@ -136,10 +127,9 @@ impl Books {
         };
         let (next, sign) = match (operation, reservation.status) {
             ("commit", "held") => ("committed", -1),
-            ("return", "committed") => ("returned", 1),
+            ("release", "committed") => ("returned", 1),
             ("release", "held") => ("released", 0),
-            ("commit", now @ "committed") | ("return" | "release", now @ "returned") => (now, 0),
-            ("release", now @ "released") => (now, 0),
+            ("commit", now @ "committed") | ("release", now @ ("returned" | "released")) => (now, 0),
             (_, state) => return problem(409, "state_conflict", json!({"state": state})),
         };
         reservation.status = next;
@@ -184,10 +174,8 @@ impl Books {
                 intent.status = "succeeded";
                 intent.captured = intent.amount;
             }
-            ("void", "requires_payment_method" | "requires_capture" | "canceled") => {
-                intent.status = "canceled"
-            }
-            ("refund", "succeeded") if intent.refunded < intent.captured => intent.refunded = intent.captured,
+            ("reverse", "succeeded") => intent.refunded = intent.captured,
+            ("reverse", _) => intent.status = "canceled",
             (_, state) => return problem(409, "state_conflict", json!({"state": state})),
         }
         (200, intent.show(id))

@@ -1,4 +1,4 @@
-//! The orders service as a process of its own, over real HTTP, with a database file of its own. The services that it calls are played
+//! The orders service as a process of its own, over real HTTP, with a database file of its own. Its sagas are carried out by the real engine; the other services are played
 //! by one small server ([`world::World`]), which keeps books like the real ones, and fails, hangs or loses answers when told to.
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,6 @@
 //! The service as a process, and people who use it.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::world::World;
+use testkit::Sagas;
 
 /// How long a test waits for a state before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,11 +23,13 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Shop {
     /// What it calls.
     pub world: World,
+    sagas: Sagas,
     base: String,
     process: Child,
     home: TempDir,
     database: String,
-    settings: Vec<(&'static str, String)>,
+    /// What it finds in its environment besides.
+    pub settings: Vec<(&'static str, String)>,
     http: reqwest::Client,
     log: Log,
 }
@@ -70,17 +74,29 @@ impl Shop {
 
     /// The same with other settings on top.
     pub async fn open_with(settings: &[(&'static str, &str)]) -> Self {
+        Self::open_by(settings, str::to_owned).await
+    }
+
+    /// The same with sagas that a test changes: their definitions go through `edit`.
+    pub async fn open_by(settings: &[(&'static str, &str)], edit: impl Fn(&str) -> String) -> Self {
         let world = World::start().await;
         let home = TempDir::new().unwrap();
-        let mut all: Vec<(&'static str, String)> =
-            [("CHECKOUT_BUDGET_MS", "10000"), ("CHECKOUT_CALL_MS", "5000"), ("CHECKOUT_RECOVERY_MS", "100")]
-                .map(|(name, value)| (name, value.to_owned()))
-                .to_vec();
-        all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let database = database(&home).await;
-        let log = Log::default();
-        let (process, base) = start(&world, &home, &database, &all, &log).await;
-        Self { world, base, process, home, database, settings: all, http: reqwest::Client::new(), log }
+        let (sagas, log) = (sagas(&world, edit).await, Log::default());
+        let mut shop = Self {
+            base: String::new(),
+            process: Command::new("true").kill_on_drop(true).spawn().unwrap(),
+            http: reqwest::Client::new(),
+            world,
+            sagas,
+            home,
+            database,
+            settings,
+            log,
+        };
+        shop.restart().await;
+        shop
     }
 
     /// What has been logged so far.
@@ -95,13 +111,13 @@ impl Shop {
 
     /// Starts the process again on the same database.
     pub async fn restart(&mut self) {
-        (self.process, self.base) =
-            start(&self.world, &self.home, &self.database, &self.settings, &self.log).await;
+        (self.process, self.base) = self.replica().await;
+        self.sagas.point("orders", &self.base);
     }
 
     /// Starts a second replica on the same database.
     pub async fn replica(&self) -> (Child, String) {
-        start(&self.world, &self.home, &self.database, &self.settings, &self.log).await
+        start(&self.world, &self.sagas, &self.home, &self.database, &self.settings, &self.log).await
     }
 
     /// A guest.
@@ -235,9 +251,28 @@ async fn database(home: &TempDir) -> String {
     format!("{base}/{name}")
 }
 
+/// The shop's sagas, with the world in the place of inventory and payments.
+async fn sagas(world: &World, edit: impl Fn(&str) -> String) -> Sagas {
+    let definitions = ["checkout", "cancellation"].map(|name| {
+        let file = format!("{}/../sagas/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        edit(&std::fs::read_to_string(file).unwrap())
+    });
+    let services = ["orders", "inventory", "payments"];
+    let contracts = services.map(|service| {
+        (service, Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(service).join("openapi.yaml"))
+    });
+    let definitions: Vec<&str> = definitions.iter().map(String::as_str).collect();
+    let contracts: Vec<_> = contracts.iter().map(|(service, file)| (*service, file.as_path())).collect();
+    let sagas = Sagas::start(&definitions, &contracts).await;
+    sagas.point("inventory", &world.url);
+    sagas.point("payments", &world.url);
+    sagas
+}
+
 /// Starts the process and waits until it says where it listens.
 async fn start(
     world: &World,
+    sagas: &Sagas,
     home: &TempDir,
     database: &str,
     settings: &[(&'static str, String)],
@@ -245,7 +280,8 @@ async fn start(
 ) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop-orders"));
     command.env_clear().env("PORT", "0").env("DATABASE_URL", database).env("ISLES_DATA", home.path());
-    for callee in ["ACCOUNTS", "CATALOG", "INVENTORY", "PAYMENTS", "RECOMMENDATIONS"] {
+    command.env("SAGAS_URL", &sagas.url);
+    for callee in ["ACCOUNTS", "CATALOG", "RECOMMENDATIONS"] {
         command.env(format!("{callee}_URL"), &world.url);
     }
     command.envs(settings.iter().map(|(name, value)| (name, value)));

@@ -150,14 +150,11 @@ async fn serve(
         (&Method::GET, ["products", "by-sku"]) => "products",
         (&Method::POST, ["reservations"]) => "reserve",
         (&Method::POST, ["reservations", _, "commit"]) => "commit",
-        (&Method::POST, ["reservations", _, "release"]) => "release",
-        (&Method::POST, ["reservations", _, "return"]) => "return",
+        (&Method::POST, ["reservations", _, "cancel"]) => "release",
         (&Method::POST, ["payments"]) => "create",
-        (&Method::GET, ["payments"]) => "find",
         (&Method::POST, ["payments", _, "confirm"]) => "confirm",
         (&Method::POST, ["payments", _, "capture"]) => "capture",
-        (&Method::POST, ["payments", _, "cancel"]) => "void",
-        (&Method::POST, ["payments", _, "refunds"]) => "refund",
+        (&Method::POST, ["payments", _, "reverse"]) => "reverse",
         (&Method::POST, ["events", "order-confirmed"]) => "event",
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
@@ -212,7 +209,7 @@ fn once(
     body: &Value,
 ) -> (u16, Value) {
     let mut books = shared.books.lock().unwrap();
-    let reads = matches!(operation, "products" | "find");
+    let reads = operation == "products";
     let Some(key) = key.filter(|_| !reads) else {
         if !reads {
             books.keyless.insert(operation.to_owned());

@@ -1,4 +1,4 @@
-//! What orders does: make a payment, and see it through.
+//! What the sagas of orders do: make a payment, and see it through, or give everything back.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use service_kit::page::Page;
 use service_kit::problem::{Checks, Problem};
 
 use super::lost_reply::lost;
-use super::{PaymentQuery, RefundBody, Shared};
+use super::{PaymentQuery, Shared};
 use crate::domain::State as PaymentState;
 use crate::intent::{Payment, Wish};
 use crate::store;
@@ -30,7 +30,7 @@ pub fn routes() -> Router<Shared> {
         .route("/payments/{id}/confirm", post(confirm))
         .route("/payments/{id}/capture", post(capture))
         .route("/payments/{id}/cancel", post(cancel))
-        .route("/payments/{id}/refunds", post(refund))
+        .route("/payments/{id}/reverse", post(reverse))
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -124,6 +124,8 @@ async fn create(
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Confirmation {
     payment_method: Option<String>,
+    #[serde(default)]
+    error_on_requires_action: bool,
 }
 
 async fn confirm(
@@ -136,7 +138,10 @@ async fn confirm(
     let mut checks = Checks::default();
     check_method(&mut checks, wanted.payment_method.as_deref());
     checks.finish()?;
-    let wish = Wish::Confirm { payment_method: wanted.payment_method.clone() };
+    let wish = Wish::Confirm {
+        payment_method: wanted.payment_method.clone(),
+        error_on_requires_action: wanted.error_on_requires_action,
+    };
     let reply = shared.once(&caller, &idempotency, &wanted, &id, &wish).await?;
     let method = reply.body.get("payment_method").and_then(serde_json::Value::as_str);
     let loses = method.is_some_and(|method| shared.cashier.provider().loses_reply(method));
@@ -167,6 +172,17 @@ struct Cancellation {
     reason: Option<String>,
 }
 
+impl Cancellation {
+    /// Why, for the record.
+    fn reason(&self) -> Result<String, Problem> {
+        let reason = self.reason.clone().unwrap_or_else(|| "requested".to_owned());
+        let mut checks = Checks::default();
+        checks.text(&reason, "reason", 1, 200);
+        checks.finish()?;
+        Ok(reason)
+    }
+}
+
 async fn cancel(
     State(shared): State<Shared>,
     Caller(caller): Caller,
@@ -174,21 +190,18 @@ async fn cancel(
     Path(id): Path<String>,
     OptionalJson(wanted): OptionalJson<Cancellation>,
 ) -> Result<Reply, Problem> {
-    let reason = wanted.reason.clone().unwrap_or_else(|| "requested".to_owned());
-    let mut checks = Checks::default();
-    checks.text(&reason, "reason", 1, 200);
-    checks.finish()?;
+    let reason = wanted.reason()?;
     shared.once(&caller, &idempotency, &wanted, &id, &Wish::Cancel { reason }).await
 }
 
-async fn refund(
+async fn reverse(
     State(shared): State<Shared>,
     Caller(caller): Caller,
     idempotency: Idempotency,
     Path(id): Path<String>,
-    Json(wanted): Json<RefundBody>,
+    OptionalJson(wanted): OptionalJson<Cancellation>,
 ) -> Result<Reply, Problem> {
-    shared.refund(&caller, &idempotency, &id, &wanted).await
+    shared.reverse(&caller, &idempotency, &id, &wanted.reason()?).await
 }
 
 async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Body<PaymentView>, Problem> {

@@ -96,24 +96,28 @@ impl Service {
         self.client.request(method, self.running.url(path))
     }
 
-    /// A POST of the service orders, not sent yet.
-    pub fn order_post(&self, path: &str, key: &str, body: &Value) -> RequestBuilder {
-        let request = self.request(Method::POST, path).header("x-isles-caller", "orders");
+    /// A POST, not sent yet: an admin's if it is a refund, and otherwise a saga's.
+    pub fn unsent(&self, path: &str, key: &str, body: &Value) -> RequestBuilder {
+        let request = if path.ends_with("/refunds") {
+            self.request(Method::POST, &format!("/api{path}")).bearer_auth(self.admin_token())
+        } else {
+            self.request(Method::POST, path).header("x-isles-caller", "isles-sagas")
+        };
         request.header("idempotency-key", key).json(body)
     }
 
-    /// A POST of the service orders, with a key of its own.
+    /// The same, with a key of its own.
     pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        answer(self.order_post(path, &new_id(), &body)).await
+        answer(self.unsent(path, &new_id(), &body)).await
     }
 
     pub async fn post_with_key(&self, path: &str, key: &str, body: Value) -> (u16, Value) {
-        answer(self.order_post(path, key, &body)).await
+        answer(self.unsent(path, key, &body)).await
     }
 
-    /// A GET of the service orders.
+    /// A GET of a saga.
     pub async fn get(&self, path: &str) -> (u16, Value) {
-        answer(self.request(Method::GET, path).header("x-isles-caller", "orders")).await
+        answer(self.request(Method::GET, path).header("x-isles-caller", "isles-sagas")).await
     }
 
     pub fn customer_token(&self, customer: &str) -> String {
