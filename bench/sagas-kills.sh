@@ -5,4 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release --locked --workspace --bins
 export ISLES_CHECKOUTS=${1:-1000} ISLES_KILLS=${2:-200}
+# The test starts a PostgreSQL of its own where tests have one.
+export TEST_POSTGRES_URL=${TEST_POSTGRES_URL:-own}
 exec cargo nextest run --profile soak --release --locked --workspace --no-capture -E 'package(shop-tests) and binary(kills)'

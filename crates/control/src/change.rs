@@ -78,7 +78,8 @@ pub fn changes(before: &DesiredState, after: &DesiredState) -> Vec<Change> {
     app("name", before.name != after.name, Effect::Refused);
     app("verify_callers", before.verify_callers != after.verify_callers, Effect::AtOnce);
     app("console", before.console != after.console, Effect::NextUp);
-    app("sagas", before.saga_files != after.saga_files, Effect::NextUp);
+    let sagas = before.saga_files != after.saga_files || before.saga_store != after.saga_store;
+    app("sagas", sagas, Effect::NextUp);
     app("events", before.subscriptions != after.subscriptions, Effect::NextUp);
     let gateway = compare(before.gateway.as_ref(), after.gateway.as_ref());
     changes.extend(gateway.map(|(kind, keys)| Change {

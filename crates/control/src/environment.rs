@@ -104,12 +104,8 @@ impl Setting<'_> {
             Variable::Host => {
                 Ok(self.replica.map_or_else(|| "127.0.0.1".to_owned(), |(_, a)| a.ip().to_string()))
             }
-            Variable::Env { name, default } => {
-                let value = std::env::var(name).ok().filter(|v| default.is_none() || !v.is_empty());
-                value.or_else(|| default.clone()).ok_or_else(|| Unset::Env(name.clone()))
-            }
-            Variable::Secret { name } => secret(&self.paths.secrets(), name),
             Variable::Call { callee, part } => self.call(callee, *part),
+            Variable::Env { .. } | Variable::Secret { .. } => from_outside(variable, self.paths),
         })
     }
 
@@ -124,6 +120,26 @@ impl Setting<'_> {
             CallPart::Port => address.port().to_string(),
             CallPart::Addr => address.to_string(),
         })
+    }
+}
+
+/// Fills in a value that is not for one service.
+///
+/// # Errors
+/// A variable or a secret that is not set.
+pub fn fill_for_app(template: &Template, paths: &Paths) -> Result<String, Unset> {
+    template.fill(|variable| from_outside(variable, paths))
+}
+
+/// A variable of the environment of Isles, or a secret. Of what only a service has, the manifest lets nothing through to here.
+fn from_outside(variable: &Variable, paths: &Paths) -> Result<String, Unset> {
+    match variable {
+        Variable::Env { name, default } => {
+            let value = std::env::var(name).ok().filter(|v| default.is_none() || !v.is_empty());
+            value.or_else(|| default.clone()).ok_or_else(|| Unset::Env(name.clone()))
+        }
+        Variable::Secret { name } => secret(&paths.secrets(), name),
+        Variable::Data | Variable::Port | Variable::Host | Variable::Call { .. } => Ok(String::new()),
     }
 }
 

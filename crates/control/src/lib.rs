@@ -43,6 +43,7 @@ pub use change::{Change, Effect, Kind, Part, changes};
 pub use cleanup::{CleanUpError, clean_up};
 pub use control::{Control, Options, Refused, Sagas, StartError};
 pub use deploy::DeployOrder;
+pub use environment::{Unset, fill_for_app};
 pub use lock::{Lock, LockError};
 pub use paths::Paths;
 pub use release::Release;

@@ -143,6 +143,7 @@ fn upstream(service: &ServiceSpec, known: &Known<'_>) -> Upstream {
         operations: known.operations.get(&service.name).map(|of| of.all.to_vec()).unwrap_or_default(),
         outside: None,
         hold: service.scale.to_zero(),
+        patient: false,
     }
 }
 
@@ -158,6 +159,7 @@ fn outside(external: &External) -> Upstream {
         sticky: None,
         operations: vec![],
         hold: false,
+        patient: false,
         outside: Some(Outside { url: external.url.clone(), ca: external.ca.clone(), trace: external.trace }),
     }
 }
@@ -176,6 +178,8 @@ fn saga_api(sagas: &Sagas) -> Upstream {
         operations: vec![],
         outside: None,
         hold: false,
+        // Whoever wants the outcome waits for a whole saga.
+        patient: true,
     }
 }
 

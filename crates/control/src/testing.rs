@@ -70,6 +70,7 @@ pub fn desired<const N: usize>(services: [ServiceSpec; N]) -> DesiredState {
         verify_callers: true,
         console: Console { listen: ([127, 0, 0, 1], 9400).into() },
         saga_files: vec![],
+        saga_store: None,
         subscriptions: vec![],
     }
 }

@@ -147,7 +147,7 @@ fn read<'a>(tree: &'a DeTable<'a>, sink: &'a Sink<'a>) -> Option<DesiredState> {
     let externals = externals(&root);
     let verify_callers = root.boolean("verify_callers");
     let console = outside::console(&root, &listeners);
-    let saga_files = outside::saga_files(&root);
+    let (saga_files, saga_store) = outside::sagas(&root);
     let subscriptions = outside::subscriptions(&root, &names);
     root.done();
     listeners.check();
@@ -163,6 +163,7 @@ fn read<'a>(tree: &'a DeTable<'a>, sink: &'a Sink<'a>) -> Option<DesiredState> {
         verify_callers,
         console: console?,
         saga_files,
+        saga_store,
         subscriptions,
     })
 }

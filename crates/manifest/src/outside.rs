@@ -1,9 +1,10 @@
 //! `[external.NAME]`, `[console]`, `[sagas]` and `[events]`.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use model::{Console, EventSubscription, External, ExternalLimits, ExternalUrl, ServiceName};
+use model::{Console, EventSubscription, External, ExternalLimits, ExternalUrl, ServiceName, Template};
 
 use crate::code;
 use crate::fault::Fault;
@@ -12,6 +13,7 @@ use crate::listeners::Listeners;
 use crate::names::Names;
 use crate::paths;
 use crate::section::Section;
+use crate::template::{Of, Scope};
 use crate::value::Value;
 
 pub(crate) fn external(name: ServiceName, table: Section<'_>) -> Option<External> {
@@ -110,11 +112,29 @@ pub(crate) fn console(root: &Section<'_>, listeners: &Listeners<'_>) -> Option<C
     Some(Console { listen: address })
 }
 
-pub(crate) fn saga_files(root: &Section<'_>) -> Vec<PathBuf> {
-    let Some(table) = root.section("sagas") else { return Vec::new() };
+/// The definitions of sagas, and where sagas are kept.
+pub(crate) fn sagas(root: &Section<'_>) -> (Vec<PathBuf>, Option<Template>) {
+    let Some(table) = root.section("sagas") else { return (Vec::new(), None) };
     let found = table.get("files").map(|v| paths::paths(v, &table.sink.root)).unwrap_or_default();
+    let store = table.get("store").and_then(|value| store(&value));
     table.done();
-    found.into_iter().map(|(path, _)| path).collect()
+    (found.into_iter().map(|(path, _)| path).collect(), store)
+}
+
+fn store(value: &Value<'_>) -> Option<Template> {
+    let text = value.some_text()?;
+    if !["postgres://", "postgresql://", "${"].iter().any(|start| text.starts_with(start)) {
+        value.bad(
+            "sagas are kept in PostgreSQL or, without `store`, in SQLite".to_owned(),
+            Some(
+                "a URL such as `postgres://user@host/database`; the password may be a `${secret.NAME}`"
+                    .into(),
+            ),
+        );
+        return None;
+    }
+    let scope = Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App };
+    Some(scope.template(text, &value.span()))
 }
 
 pub(crate) fn subscriptions(root: &Section<'_>, names: &Names<'_>) -> Vec<EventSubscription> {

@@ -11,7 +11,7 @@ use crate::keys::Kind;
 use crate::listeners::Listeners;
 use crate::names::Names;
 use crate::section::Section;
-use crate::template::Scope;
+use crate::template::{Of, Scope};
 use crate::value::Value;
 use crate::{code, command, paths, policy};
 
@@ -47,8 +47,8 @@ impl<'a> Surroundings<'_, 'a> {
         };
         let calls = self.calls(&name, &table);
         let declared: BTreeSet<&str> = calls.iter().map(|(call, _)| call.callee.as_str()).collect();
-        let scope = Scope { sink: self.sink, calls: &declared, in_command: false };
-        let words = Scope { in_command: true, ..scope };
+        let scope = Scope { sink: self.sink, calls: &declared, of: Of::Service };
+        let words = Scope { of: Of::Command, ..scope };
         let run = |key| table.get(key).map(|v| command::command(v, &dir, &words));
         let files = |key| table.get(key).map(|v| paths::paths(v, &dir));
         let spec = ServiceSpec {

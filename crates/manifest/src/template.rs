@@ -15,13 +15,23 @@ const FORMS: [&str; 6] = ["data", "port", "host", "env.NAME", "secret.NAME", "ca
 /// A variable, or a fault that still has no place.
 type Read = Result<Variable, Box<Fault>>;
 
-/// What a template of one service may speak of.
+/// What a template is a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// A value for one service.
+    Service,
+    /// A service's command line, which everybody on the machine can read.
+    Command,
+    /// Something that is not for one service.
+    App,
+}
+
+/// What a template may speak of.
 pub(crate) struct Scope<'a> {
     pub(crate) sink: &'a Sink<'a>,
     /// The names in the service's `calls`.
     pub(crate) calls: &'a BTreeSet<&'a str>,
-    /// It becomes a part of a command line, which everybody on the machine can read.
-    pub(crate) in_command: bool,
+    pub(crate) of: Of,
 }
 
 impl Scope<'_> {
@@ -67,6 +77,12 @@ impl Scope<'_> {
     /// What stands between `${` and `}`.
     fn variable(&self, inner: &str) -> Read {
         match inner.split_once('.') {
+            Some(("calls", _)) | None if self.of == Of::App => {
+                let message = format!("`${{{inner}}}` is a service's own");
+                Err(fault(code::BAD_TEMPLATE, message)
+                    .hint("here there are `${env.NAME}` and `${secret.NAME}`")
+                    .into())
+            }
             None => match inner {
                 "data" => Ok(Variable::Data),
                 "port" => Ok(Variable::Port),
@@ -112,7 +128,7 @@ impl Scope<'_> {
             let hint = "letters, digits, `_` and `-`: `${secret.NAME}`";
             return Err(fault(code::BAD_TEMPLATE, message).hint(hint).into());
         }
-        if self.in_command {
+        if self.of == Of::Command {
             let message =
                 format!("the secret `{name}` would be in the list of processes, for everybody to read");
             let hint = format!(

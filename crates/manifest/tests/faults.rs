@@ -1002,3 +1002,74 @@ fn one_fault_does_not_hide_another() {
     // The route's five lines, the name of the service, two words, two parts of the call, two of the health.
     assert_eq!(found, [11, 12, 13, 14, 15, 16, 17, 17, 18, 18, 19, 19]);
 }
+
+#[test]
+fn where_sagas_are_kept() {
+    insta::assert_snapshot!(picture("name = \"x\"\n[sagas]\nstore = \"mysql://db/sagas\"\n"), @r#"
+    warning[manifest-no-services]: there is no service to run
+     --> isles.toml:1:1
+      |
+    1 | name = "x"
+      | ^
+      |
+      = help: add `[services.NAME]` with a `command`
+
+    error[manifest-bad-value]: sagas are kept in PostgreSQL or, without `store`, in SQLite
+     --> isles.toml:3:9
+      |
+    3 | store = "mysql://db/sagas"
+      |         ^^^^^^^^^^^^^^^^^^
+      |
+      = help: a URL such as `postgres://user@host/database`; the password may be a `${secret.NAME}`
+    "#);
+    insta::assert_snapshot!(picture("name = \"x\"\n[sagas]\nstore = \"postgres://${secret.USER}@${calls.db.host}/${data}\"\n"), @r#"
+    warning[manifest-no-services]: there is no service to run
+     --> isles.toml:1:1
+      |
+    1 | name = "x"
+      | ^
+      |
+      = help: add `[services.NAME]` with a `command`
+
+    error[manifest-unset-secret]: there is no secret `USER`
+     --> isles.toml:3:21
+      |
+    3 | store = "postgres://${secret.USER}@${calls.db.host}/${data}"
+      |                     ^^^^^^^^^^^^^^
+      |
+      = help: put it in the file `.isles/secrets/USER` beside the manifest, or in the variable `ISLES_SECRET_USER`
+
+    error[manifest-bad-template]: `${calls.db.host}` is a service's own
+     --> isles.toml:3:36
+      |
+    3 | store = "postgres://${secret.USER}@${calls.db.host}/${data}"
+      |                                    ^^^^^^^^^^^^^^^^
+      |
+      = help: here there are `${env.NAME}` and `${secret.NAME}`
+
+    error[manifest-bad-template]: `${data}` is a service's own
+     --> isles.toml:3:53
+      |
+    3 | store = "postgres://${secret.USER}@${calls.db.host}/${data}"
+      |                                                     ^^^^^^^
+      |
+      = help: here there are `${env.NAME}` and `${secret.NAME}`
+    "#);
+    insta::assert_snapshot!(picture("name = \"x\"\n[sagas]\nstore = \"${env.NOBODY_SETS_THIS}\"\n"), @r#"
+    warning[manifest-no-services]: there is no service to run
+     --> isles.toml:1:1
+      |
+    1 | name = "x"
+      | ^
+      |
+      = help: add `[services.NAME]` with a `command`
+
+    error[manifest-unset-variable]: the variable `NOBODY_SETS_THIS` is not set
+     --> isles.toml:3:10
+      |
+    3 | store = "${env.NOBODY_SETS_THIS}"
+      |          ^^^^^^^^^^^^^^^^^^^^^^^ not set where Isles was started
+      |
+      = help: set it, or give a default: `${env.NOBODY_SETS_THIS:-default}`
+    "#);
+}

@@ -29,6 +29,9 @@ pub struct DesiredState {
     pub console: Console,
     /// Saga definition files, absolute glob patterns.
     pub saga_files: Vec<PathBuf>,
+    /// Where sagas are kept: the URL of a PostgreSQL database; absent for SQLite.
+    #[serde(default)]
+    pub saga_store: Option<Template>,
     /// Who receives which topic.
     pub subscriptions: Vec<EventSubscription>,
 }

@@ -167,6 +167,9 @@ pub struct Upstream {
     /// Requests wait for a replica, as long as they may, where there is none: one is started for them.
     #[serde(default)]
     pub hold: bool,
+    /// Requests wait there on purpose, so how long they take is no sign of how much it has to do.
+    #[serde(default)]
+    pub patient: bool,
 }
 
 /// What a consumer can ask for, by its contract.

@@ -116,6 +116,7 @@ fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr) -> Up
         operations: operations(),
         outside: None,
         hold: false,
+        patient: false,
     }
 }
 

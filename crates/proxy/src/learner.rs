@@ -23,12 +23,18 @@ struct State {
     /// What all endpoints had counted at the beginning of the window.
     seen: Option<Box<[u64; BUCKETS]>>,
     peak: u64,
+    /// Latencies say nothing here.
+    off: bool,
 }
 
 impl Learner {
     /// Follows a new table.
-    pub(crate) fn follow(&self, targets: &[Target], bulkhead: &Bulkhead) {
+    pub(crate) fn follow(&self, targets: &[Target], bulkhead: &Bulkhead, off: bool) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.off = off;
+        if off {
+            return bulkhead.set_learned(u32::MAX);
+        }
         if targets.is_empty() {
             // Whoever waits now waits for a replica to start, which says nothing about how many it can take.
             state.gradient = Gradient::default();
@@ -50,7 +56,7 @@ impl Learner {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *state;
         state.peak = state.peak.max(bulkhead.crowd().take_peak());
-        if targets.iter().all(|target| target.endpoint.records.all().next().is_none()) {
+        if state.off || targets.iter().all(|target| target.endpoint.records.all().next().is_none()) {
             return;
         }
         let mut now = [0; BUCKETS];

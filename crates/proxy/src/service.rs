@@ -1,5 +1,7 @@
 //! What is known about a service, whoever calls it; it outlives the table.
 
+use model::Upstream;
+
 use crate::blame::Blame;
 use crate::bulkhead::Bulkhead;
 use crate::learner::Learner;
@@ -26,11 +28,11 @@ impl Service {
         }
     }
 
-    /// Follows a new table, in which it has these replicas and this limit. `now` is the process's clock in milliseconds.
-    pub(crate) fn follow(&self, targets: &[Target], in_flight: u32, now: u64) {
+    /// Follows a new table, in which it is this and has these replicas. `now` is the process's clock in milliseconds.
+    pub(crate) fn follow(&self, targets: &[Target], upstream: &Upstream, now: u64) {
         self.outliers.follow(targets, now);
-        self.bulkhead.set_limit(in_flight);
-        self.learner.follow(targets, &self.bulkhead);
+        self.bulkhead.set_limit(upstream.in_flight);
+        self.learner.follow(targets, &self.bulkhead, upstream.patient);
     }
 
     /// Learns from the latencies since the last time how many requests it can take.

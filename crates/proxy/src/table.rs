@@ -393,7 +393,7 @@ impl Compiler {
         let sticky = upstream.sticky.as_ref().filter(|_| split.is_some());
         let sticky = sticky.and_then(|declared| Sticky::new(service, declared));
         let usage = self.usage(listener, service, &upstream.operations);
-        service_state.follow(&targets, upstream.in_flight, self.now);
+        service_state.follow(&targets, upstream, self.now);
         Lane {
             service: service.clone(),
             protocol: upstream.protocol,

@@ -31,6 +31,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         operations: vec![],
         outside: None,
         hold: false,
+        patient: false,
     };
     let (caller, callee) = ("c".parse().unwrap(), "s".parse().unwrap());
     let kind = ListenerKind::Edge { caller, callee };

@@ -169,6 +169,23 @@ fn clients(address: SocketAddr, count: usize, served: &Arc<AtomicUsize>) -> toki
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_requests_wait_on_purpose_nothing_is_learned_from_how_long() {
+    let narrow = Narrow::start().await;
+    let address = free();
+    let table = Table::new().edge(address, "web", "s").upstream("s", Protocol::Http, &[narrow.address]);
+    let mut plane = Plane::with(&table.in_flight("s", 500).patient("s").0).await;
+    let served = Arc::<AtomicUsize>::default();
+    let calm = clients(address, 4, &served);
+    patiently("what is usual is known", async || (served.load(Relaxed) >= 600).then_some(())).await;
+    let crowd = clients(address, 100, &served);
+    patiently("many more are served", async || (served.load(Relaxed) >= 1_400).then_some(())).await;
+    let signals = plane.client.signals().await.unwrap();
+    assert_eq!((signals.services[0].learned_limit, signals.edges[0].shed), (None, 0));
+    assert!(narrow.most.load(Relaxed) > 80, "all of them waited");
+    drop((calm, crowd));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_at_a_service_is_kept_short_and_everything_that_can_be_done_is_done() {
     let narrow = Narrow::start().await;
     let address = free();

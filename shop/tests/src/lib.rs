@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shop_load::audit::{Verdict, audit_within};
-use shop_load::client::Shop;
+use shop_load::client::{Call, Shop};
 use tempfile::TempDir;
 use testkit::App;
 
@@ -35,13 +35,18 @@ pub struct RunningShop {
 impl RunningShop {
     /// Starts the shop and waits until every service is ready.
     pub fn start() -> Self {
+        Self::start_by(|manifest| manifest)
+    }
+
+    /// The same with a manifest that was changed.
+    pub fn start_by(change: impl Fn(String) -> String) -> Self {
         let env = [("SHOP_ADMIN_EMAIL", ADMIN), ("SHOP_ADMIN_PASSWORD", PASSWORD)];
         let programs = tempfile::tempdir().unwrap();
         for service in RUST_SERVICES {
             let program = format!("shop-{service}");
             std::fs::copy(testkit::binary(&program), programs.path().join(program)).unwrap();
         }
-        let app = App::of_manifest(&manifest(programs.path()), &env);
+        let app = App::of_manifest(&change(manifest(programs.path())), &env);
         app.up();
         let shop = Shop::at(&format!("http://{}", app.gateway())).unwrap();
         Self { app, shop, programs }
@@ -55,6 +60,18 @@ impl RunningShop {
         let mut file = std::fs::OpenOptions::new().append(true).open(&newer).unwrap();
         std::io::Write::write_all(&mut file, b"\n").unwrap();
         std::fs::rename(newer, program).unwrap();
+    }
+
+    /// Puts so many more units of everything on the shelf.
+    pub async fn restock(&self, units: i64) {
+        let admin = self.shop.sign_in(ADMIN, PASSWORD).await.unwrap();
+        let products = self.app.get("/api/catalog/products?limit=100").unwrap().json();
+        for product in products["items"].as_array().unwrap() {
+            let body = serde_json::json!({"sku": product["sku"], "delta": units, "reason": "delivery"});
+            let key = product["sku"].as_str().unwrap();
+            let call = Call::post("/api/inventory/adjustments", body).token(&admin).key(key);
+            self.shop.send(call).await.unwrap().expect("restock", &[201]).unwrap();
+        }
     }
 
     /// Reads the books as the admin, and fails when something does not add up, or a saga does not end.

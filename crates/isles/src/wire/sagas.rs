@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use axum::Router;
 use control::Control;
-use model::DesiredState;
+use model::{DesiredState, Template};
 use saga::engine::{Engine, Options};
 use saga::plan::Plan;
+use saga::store::Store;
+use saga::store::postgres::PostgresStore;
 use saga::store::sqlite::SqliteStore;
 use tokio::net::TcpListener;
 
@@ -16,8 +18,12 @@ use super::{StartError, other};
 /// How long answers that are under way are waited for when the app ends.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long an engine that shares a store may be silent before others take its sagas up.
+const LEASE: Duration = Duration::from_secs(10);
+
 /// Definitions that were read, and a socket for their API.
 pub struct Prepared {
+    store: Option<Template>,
     plans: Vec<Plan>,
     listener: TcpListener,
     about: control::Sagas,
@@ -44,7 +50,12 @@ impl Prepared {
         let process = supervisor::process::identify(std::process::id());
         let process = process.ok_or_else(|| other("this process is not to be found in /proc".to_owned()))?;
         let callees = plans.iter().flat_map(Plan::callees).filter_map(|name| name.parse().ok()).collect();
-        Ok(Some(Self { plans, listener, about: control::Sagas { api, process, callees } }))
+        Ok(Some(Self {
+            store: desired.saga_store.clone(),
+            plans,
+            listener,
+            about: control::Sagas { api, process, callees },
+        }))
     }
 
     /// The definitions.
@@ -59,12 +70,9 @@ impl Prepared {
 
     /// Starts the engine, which takes up what was left unfinished.
     pub async fn start(self, control: &Control) -> Result<Running, StartError> {
-        let path = control.paths().sagas();
-        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await;
-        let store = opened.map_err(|e| other(e.to_string()))?.map_err(|e| other(e.to_string()))?;
+        let store = open(self.store.as_ref(), control).await?;
         let options = Options::new(control.saga_callees());
-        let engine =
-            Engine::start(Arc::new(store), self.plans, options).await.map_err(|e| other(e.to_string()))?;
+        let engine = Engine::start(store, self.plans, options).await.map_err(|e| other(e.to_string()))?;
         let router = saga::api::router(engine.clone());
         tokio::spawn(async move {
             if let Err(error) = axum::serve(self.listener, router).await {
@@ -73,6 +81,31 @@ impl Prepared {
         });
         Ok(Running { engine })
     }
+}
+
+/// The store that the manifest names, or SQLite.
+async fn open(store: Option<&Template>, control: &Control) -> Result<Arc<dyn Store>, StartError> {
+    let Some(template) = store else {
+        let path = control.paths().sagas();
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await;
+        let opened = opened.map_err(|e| other(e.to_string()))?.map_err(|e| other(e.to_string()))?;
+        return Ok(Arc::new(opened));
+    };
+    let url = control::fill_for_app(template, control.paths()).map_err(|unset| other(unset.to_string()))?;
+    // Neither the URL nor what the driver says about one that it cannot read is shown: it may hold a password.
+    let known = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    let opened = if known {
+        PostgresStore::open(&url, LEASE).await.map_err(|e| e.to_string())
+    } else {
+        Err("its URL does not begin with `postgres://`".to_owned())
+    };
+    let opened = opened.map_err(|cause| StartError::Other {
+        what: format!("the store of [sagas] cannot be opened: {cause}"),
+        help: Some(
+            "look at `store` in [sagas]: the server has to be up, and the user may make tables".to_owned(),
+        ),
+    })?;
+    Ok(Arc::new(opened))
 }
 
 impl Running {

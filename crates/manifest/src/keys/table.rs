@@ -386,14 +386,23 @@ pub(crate) static CONSOLE: Table = Table {
 
 pub(crate) static SAGAS: Table = Table {
     title: "sagas",
-    doc: "Where the saga definitions are.",
-    keys: &[key(
-        "files",
-        Kind::AnyOf(&[Kind::Path, Kind::List(&Kind::Path)]),
-        "Files or glob patterns, relative to the manifest.",
-    )
-    .otherwise("no sagas")
-    .also(&["file", "path", "paths", "dir"])],
+    doc: "Where the saga definitions are, and where sagas are kept.",
+    keys: &[
+        key(
+            "files",
+            Kind::AnyOf(&[Kind::Path, Kind::List(&Kind::Path)]),
+            "Files or glob patterns, relative to the manifest.",
+        )
+        .otherwise("no sagas")
+        .also(&["file", "path", "paths", "dir"]),
+        key(
+            "store",
+            Kind::Template,
+            "A PostgreSQL database, `postgres://…`; may contain `${env.NAME}` and `${secret.NAME}`.",
+        )
+        .otherwise("SQLite, in `.isles/sagas.db`")
+        .also(&["database", "database_url", "url", "postgres"]),
+    ],
 };
 
 pub(crate) static EVENTS: Table = Table {

@@ -161,6 +161,7 @@ impl Table {
             operations: vec![],
             outside: None,
             hold: false,
+            patient: false,
         };
         self.0.upstreams.insert(service.parse().unwrap(), upstream);
         self
@@ -168,6 +169,11 @@ impl Table {
 
     pub fn in_flight(mut self, service: &str, most: u32) -> Self {
         self.0.upstreams.get_mut(service).unwrap().in_flight = most;
+        self
+    }
+
+    pub fn patient(mut self, service: &str) -> Self {
+        self.0.upstreams.get_mut(service).unwrap().patient = true;
         self
     }
 

@@ -140,6 +140,7 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         operations: vec![],
         outside: None,
         hold: false,
+        patient: false,
     };
     let kind = ListenerKind::Gateway { routes: vec![route], settings: GatewaySettings::default() };
     RouteTable {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -109,7 +109,9 @@ impl PostgresStore {
 }
 
 async fn connect(options: PgConnectOptions) -> Result<PgPool> {
-    let pool = PgPoolOptions::new().max_connections(WRITERS + OTHERS).connect_with(options).await?;
+    // A pool takes a refused connection for a server that is starting up, and waits; whoever starts an engine is told at once.
+    options.connect().await?.close().await?;
+    let pool = PgPoolOptions::new().max_connections(WRITERS + OTHERS).connect_lazy_with(options);
     let mut tx = pool.begin().await?;
     sqlx::raw_sql(SCHEMA).execute(&mut *tx).await?;
     tx.commit().await?;

@@ -1,14 +1,19 @@
 //! Completed four-step sagas per second, with real calls to a service in another process.
 //!
-//!     cargo run --profile dist -p saga --example load -- [--store PATH|postgres://…] [--seconds 5] [--history 0] [--concurrency 1,16,64,256]
+//!     load [--store PATH|postgres://…] [--history 0]      an engine in this process
+//!     load --via http://ADDRESS/PATH --pids 1,2            sagas that are begun over HTTP; what those processes spend
+//!     load --bare http://ADDRESS/PATH --pids 1,2           the four calls alone
+//!     load callee                                          the service that is called, on $PORT
 //!
-//! Prints a table of Markdown. `--history N` fills the store with N sagas that are over first.
+//! All with `[--seconds 5] [--concurrency 1,16,64,256]`; prints rows of Markdown. `--history N` fills the store with N sagas that are over first.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
     reason = "a program for people who measure"
 )]
+
+mod outside;
 
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader};
@@ -31,6 +36,8 @@ use saga::store::{Append, NewSaga, Status, Store, Then};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use outside::Target;
+
 const DEFINITION: &str = "
 saga: order
 steps:
@@ -47,23 +54,64 @@ fn main() {
         return callee();
     }
     let option = |name: &str| args.iter().position(|a| a == name).and_then(|at| args.get(at + 1)).cloned();
+    let pids = option("--pids").unwrap_or_else(|| "self".to_owned());
+    let plan = Measured {
+        seconds: option("--seconds").map_or(5, |s| s.parse().unwrap()),
+        concurrency: option("--concurrency").unwrap_or_else(|| "1,16,64,256".to_owned()),
+        pids: pids.split(',').map(str::to_owned).collect(),
+        name: option("--name").unwrap_or_else(|| "engine alone".to_owned()),
+    };
+    let history: usize = option("--history").map_or(0, |s| s.parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let outside = |name, requests| option(name).map(|url| Target::of(&url, requests));
+    if let Some(target) = outside("--via", 1).or_else(|| outside("--bare", 4)) {
+        return runtime.block_on(plan.rows(async |lanes, time| target.round(lanes, time).await));
+    }
     let folder = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
     let store = option("--store").unwrap_or_else(|| folder.path().join("sagas.db").display().to_string());
-    let seconds: u64 = option("--seconds").map_or(5, |s| s.parse().unwrap());
-    let history: usize = option("--history").map_or(0, |s| s.parse().unwrap());
-    let concurrency = option("--concurrency").unwrap_or_else(|| "1,16,64,256".to_owned());
     let mut child =
         Command::new(std::env::current_exe().unwrap()).arg("callee").stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address: SocketAddr = line.trim().parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(measure(&store, address, seconds, history, &concurrency));
+    runtime.block_on(alone(&store, address, history, &plan));
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
-async fn measure(store: &str, address: SocketAddr, seconds: u64, history: usize, concurrency: &str) {
+/// What is measured.
+struct Measured {
+    seconds: u64,
+    concurrency: String,
+    /// Whose CPU time and memory count; `self` is this process.
+    pids: Vec<String>,
+    name: String,
+}
+
+impl Measured {
+    /// A row for each number of lanes, each after a second of warming up.
+    async fn rows(&self, round: impl AsyncFn(usize, Duration) -> Vec<Duration>) {
+        for lanes in self.concurrency.split(',').map(|n| n.parse::<usize>().unwrap()) {
+            round(lanes, Duration::from_secs(1)).await;
+            let (before, began) = (self.cpu(), Instant::now());
+            let mut times = round(lanes, Duration::from_secs(self.seconds)).await;
+            let (spent, took) = (self.cpu() - before, began.elapsed());
+            times.sort_unstable();
+            let count = times.len();
+            let at = |share: f64| times[((count - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+            let (rate, per) = (count as f64 / took.as_secs_f64(), spent.as_secs_f64() * 1e3 / count as f64);
+            let (name, p50, p99) = (&self.name, at(0.5), at(0.99));
+            let peak: u64 = self.pids.iter().map(|pid| peak(pid)).sum();
+            println!("| {name} | {lanes} | {rate:.0} | {p50:.2} | {p99:.2} | {per:.3} | {} |", peak / 1000);
+        }
+    }
+
+    fn cpu(&self) -> Duration {
+        self.pids.iter().map(|pid| cpu(pid)).sum()
+    }
+}
+
+async fn alone(store: &str, address: SocketAddr, history: usize, measured: &Measured) {
     let store: Arc<dyn Store> = if store.starts_with("postgres") {
         Arc::new(PostgresStore::open(store, Duration::from_secs(10)).await.unwrap())
     } else {
@@ -77,26 +125,13 @@ async fn measure(store: &str, address: SocketAddr, seconds: u64, history: usize,
     fill(&store, &plan.digest(), history).await;
     let callees = watch::Sender::new(Arc::new([("world".to_owned(), address)].into()));
     let engine = Engine::start(store, vec![plan], Options::new(callees.subscribe())).await.unwrap();
-    println!(
-        "| history | concurrency | sagas/s | p50 ms | p99 ms | CPU ms/saga | peak MB |\n|---|---|---|---|---|---|---|"
-    );
-    for lanes in concurrency.split(',').map(|n| n.parse::<usize>().unwrap()) {
-        round(&engine, lanes, Duration::from_secs(1)).await;
-        let (before, began) = (cpu(), Instant::now());
-        let mut times = round(&engine, lanes, Duration::from_secs(seconds)).await;
-        let (spent, took) = (cpu() - before, began.elapsed());
-        times.sort_unstable();
-        let count = times.len();
-        let at = |share: f64| times[((count - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-        let (rate, per) = (count as f64 / took.as_secs_f64(), spent.as_secs_f64() * 1e3 / count as f64);
-        println!(
-            "| {history} | {lanes} | {rate:.0} | {:.2} | {:.2} | {per:.3} | {} |",
-            at(0.5),
-            at(0.99),
-            peak() / 1000
-        );
-    }
+    measured.rows(async |lanes, time| round(&engine, lanes, time).await).await;
     engine.stop(Duration::from_secs(5)).await.unwrap();
+}
+
+/// What a saga is started with.
+fn input() -> Value {
+    json!({ "sku": "A-1", "total": 4200, "customer": "0197a2b4-5d1c-7d5e-9a53-1f0c2b6a7e10" })
 }
 
 /// Each lane starts a saga, waits for its end, and starts the next.
@@ -107,12 +142,8 @@ async fn round(engine: &Engine, lanes: usize, time: Duration) -> Vec<Duration> {
         while Instant::now() < until {
             let began = Instant::now();
             let key = uuid::Uuid::new_v4().to_string();
-            let input =
-                json!({ "sku": "A-1", "total": 4200, "customer": "0197a2b4-5d1c-7d5e-9a53-1f0c2b6a7e10" });
-            let (id, _) = engine
-                .begin(Begin { saga: "order".to_owned(), key, input, ..Begin::default() })
-                .await
-                .unwrap();
+            let begin = Begin { saga: "order".to_owned(), key, input: input(), ..Begin::default() };
+            let (id, _) = engine.begin(begin).await.unwrap();
             let limit = Duration::from_secs(60);
             if engine.outcome(&id, limit).await.is_none() {
                 let stored = engine.wait(&id, limit).await.unwrap().unwrap();
@@ -147,7 +178,7 @@ async fn fill(store: &Arc<dyn Store>, plan: &str, count: usize) {
                 key: uuid::Uuid::new_v4().to_string(),
                 fingerprint: id.clone(),
                 plan: plan.to_owned(),
-                input: json!({ "sku": "A-1", "total": 4200, "customer": "0197a2b4-5d1c-7d5e-9a53-1f0c2b6a7e10" }),
+                input: input(),
                 at: u64::MAX / 4,
                 trace: None,
                 parent: None,
@@ -171,18 +202,18 @@ async fn fill(store: &Arc<dyn Store>, plan: &str, count: usize) {
     futures_util::stream::iter(0..count).map(one).buffer_unordered(1000).collect::<Vec<()>>().await;
 }
 
-/// User and system time of this process.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+/// User and system time of a process.
+fn cpu(pid: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     // A tick is 10 ms on every Linux that people run (USER_HZ).
     Duration::from_millis(ticks * 10)
 }
 
-/// The largest resident memory so far, in kB.
-fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+/// The largest resident memory of a process so far, in kB.
+fn peak(pid: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
@@ -191,7 +222,8 @@ fn peak() -> u64 {
 fn callee() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = std::env::var("PORT").map_or(0, |port| port.parse().unwrap());
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         println!("{}", listener.local_addr().unwrap());
         loop {
             let (stream, _) = listener.accept().await.unwrap();
