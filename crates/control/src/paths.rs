@@ -44,6 +44,11 @@ impl Paths {
         self.state.join("control.sock")
     }
 
+    /// The token of the dashboard.
+    pub fn console_token(&self) -> PathBuf {
+        self.state.join("console.token")
+    }
+
     /// The socket on which the data plane takes its routing tables.
     pub fn proxy_socket(&self) -> PathBuf {
         self.state.join("proxy.sock")

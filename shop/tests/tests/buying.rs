@@ -34,13 +34,12 @@ async fn learned(running: &RunningShop) {
     });
 }
 
-#[test]
-fn a_customer_buys_with_a_browser() {
-    let running = RunningShop::start();
+/// Runs tests in a real browser; none may be skipped.
+fn in_a_browser(script: &str, variable: &str, url: &str) {
     let output = Command::new("npm")
-        .args(["run", "--silent", "test:browser"])
+        .args(["run", "--silent", script])
         .current_dir(folder().join("storefront"))
-        .env("SHOP_URL", format!("http://{}", running.app.gateway()))
+        .env(variable, url)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -49,6 +48,23 @@ fn a_customer_buys_with_a_browser() {
         said.contains("# skipped 0") || said.contains("ℹ skipped 0"),
         "no browser test may be skipped: {said}"
     );
+}
+
+#[test]
+fn a_customer_buys_with_a_browser() {
+    let running = RunningShop::start();
+    in_a_browser("test:browser", "SHOP_URL", &format!("http://{}", running.app.gateway()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_shows_the_shop_in_a_browser() {
+    let running = RunningShop::start();
+    let options = Options { customers: 4, duration: None, purchases: Some(30), seed: 9 };
+    run(&running.shop, &options).await.unwrap();
+    let address = running.app.isles(&["console"]).stdout;
+    tokio::task::spawn_blocking(move || in_a_browser("test:console", "CONSOLE_URL", address.trim()))
+        .await
+        .unwrap();
 }
 
 #[test]

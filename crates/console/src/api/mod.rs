@@ -39,6 +39,12 @@ pub struct AppStatus {
     /// What has to be looked after at the gateway, such as a certificate that cannot be used.
     #[serde(default)]
     pub gateway_problem: Option<String>,
+    /// The URL of the dashboard, without its token, while there is one.
+    #[serde(default)]
+    pub console: Option<String>,
+    /// Why the dashboard is not where the manifest says.
+    #[serde(default)]
+    pub console_problem: Option<String>,
     /// How it is.
     pub state: AppState,
     /// When `state` became what it is.

@@ -25,7 +25,7 @@ use crate::Platform;
 const LARGEST_BODY: usize = 16 * 1024;
 
 /// How long requests that are under way may take once the server is told to end.
-const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// What every handler gets.
 #[derive(Clone)]
@@ -53,8 +53,7 @@ pub async fn serve(
     more: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let (router, _) = parts();
-    let router = router.with_state(Context { platform, shutdown: shutdown.clone() }).merge(more);
+    let router = router(platform, more, shutdown.clone());
     let ending = shutdown.clone();
     let server =
         axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await });
@@ -62,6 +61,12 @@ pub async fn serve(
         served = async { server.await } => served,
         () = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
     }
+}
+
+/// The API, and beside it `more`.
+pub(crate) fn router(platform: Arc<dyn Platform>, more: Router, shutdown: CancellationToken) -> Router {
+    let (router, _) = parts();
+    router.with_state(Context { platform, shutdown }).merge(more)
 }
 
 /// The OpenAPI document of this API, as the JSON that is checked in and served at `/v1/openapi.json`.

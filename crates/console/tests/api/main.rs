@@ -6,3 +6,4 @@ mod calls;
 mod contract;
 mod logs;
 mod platform;
+mod web;

@@ -161,15 +161,19 @@ pub struct Running {
     _folder: tempfile::TempDir,
 }
 
-pub fn start(live_capacity: usize) -> Running {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("control.sock");
-    let platform = Arc::new(InMemory {
+pub fn in_memory(live_capacity: usize) -> InMemory {
+    InMemory {
         status: watch::Sender::new(Arc::new(shop())),
         live: broadcast::Sender::new(live_capacity),
         written: Mutex::default(),
         spans: Mutex::default(),
-    });
+    }
+}
+
+pub fn start(live_capacity: usize) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("control.sock");
+    let platform = Arc::new(in_memory(live_capacity));
     let shutdown = CancellationToken::new();
     let listener = console::socket::bind(&socket).unwrap();
     let server = tokio::spawn(console::server::serve(
@@ -201,6 +205,8 @@ fn shop() -> AppStatus {
         proxy_outdated: None,
         gateway: Some("http://127.0.0.1:8080".to_owned()),
         gateway_problem: None,
+        console: Some("http://127.0.0.1:9400".to_owned()),
+        console_problem: None,
         state: AppState::Starting,
         since: 1_000,
         started_at: 900,

@@ -6,6 +6,7 @@
 mod api;
 mod check;
 mod completions;
+mod console;
 mod deploy;
 mod doctor;
 mod down;
@@ -101,6 +102,8 @@ enum Command {
     Traces(traces::ListArgs),
     /// Shows one of them as a waterfall
     Trace(traces::ShowArgs),
+    /// Prints the address of the dashboard, with its token
+    Console(console::Args),
     /// Waits until every service is ready
     Wait(wait::Args),
     /// The contracts of services: what breaks them, who uses them
@@ -161,6 +164,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Scale(args) => block_on(scale::run(args, file)),
         Command::Sagas(args) => block_on(sagas::run(args, file)),
         Command::Saga(args) => block_on(saga::run(args, file)),
+        Command::Console(args) => block_on(console::run(args, file)),
         Command::Traces(args) => block_on(traces::list(args, file)),
         Command::Trace(args) => block_on(traces::show(args, file)),
         Command::Wait(args) => block_on(wait::run(args, file)),

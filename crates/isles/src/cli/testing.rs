@@ -21,6 +21,8 @@ pub fn app(state: AppState, services: Vec<ServiceStatus>) -> AppStatus {
         proxy_outdated: None,
         gateway: Some("http://127.0.0.1:8080".to_owned()),
         gateway_problem: None,
+        console: Some("http://127.0.0.1:9400".to_owned()),
+        console_problem: None,
         state,
         since: 12_000,
         started_at: 10_000,

@@ -1,5 +1,6 @@
 //! Joins everything: a control plane, the admin API in front of it, and the end of both.
 
+mod console;
 mod deploys;
 mod logs;
 mod platform;
@@ -11,7 +12,7 @@ mod usage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use console::Platform;
+use ::console::Platform;
 use control::{Control, Paths};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +61,7 @@ impl Running {
 /// Returns when the gateway is open.
 pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> Result<Running, StartError> {
     let desired = parsed.desired;
+    let listen = desired.console.listen;
     let program =
         std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
     let sagas = sagas::Prepared::new(&desired).await?;
@@ -72,13 +74,16 @@ pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> 
         None => None,
     };
     let socket = control.paths().control_socket();
-    let listener = console::socket::bind(&socket)
+    let listener = ::console::socket::bind(&socket)
         .map_err(|e| other(format!("the admin socket {} cannot be opened: {e}", socket.display())))?;
     // What the admin API does not know itself is beside it on the same socket.
     let more = sagas.as_ref().map(|s| axum::Router::new().nest("/v1/sagas", s.router())).unwrap_or_default();
     let (down, closed) = (CancellationToken::new(), CancellationToken::new());
-    let platform: Arc<dyn Platform> = Arc::new(Wired::new(control.clone(), manifest, down.clone()));
-    let serving = tokio::spawn(console::server::serve(listener, platform.clone(), more, closed.clone()));
+    let dashboard = console::open(listen, control.paths()).await;
+    let wired = Wired::new(control.clone(), manifest, down.clone(), dashboard.about.clone());
+    let platform: Arc<dyn Platform> = Arc::new(wired);
+    dashboard.serve(platform.clone(), more.clone(), closed.clone());
+    let serving = tokio::spawn(::console::server::serve(listener, platform.clone(), more, closed.clone()));
     let ending = control.clone();
     let finished = tokio::spawn(async move {
         down.cancelled().await;

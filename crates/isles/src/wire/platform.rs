@@ -36,11 +36,17 @@ pub struct Wired {
 }
 
 impl Wired {
-    /// Begins to translate; `down` is cancelled when somebody asks for the end. `manifest` is what the app was started with.
-    pub fn new(control: Arc<Control>, manifest: PathBuf, down: CancellationToken) -> Self {
+    /// Begins to translate; `down` is cancelled when somebody asks for the end. `manifest` is what the app was started with,
+    /// `console` where its dashboard is.
+    pub fn new(
+        control: Arc<Control>,
+        manifest: PathBuf,
+        down: CancellationToken,
+        console: super::console::About,
+    ) -> Self {
         let logs = broadcast::Sender::new(BACKLOG);
         tokio::spawn(forward_logs(control.supervisor().logs(), logs.clone()));
-        Self { status: translate(control.status()), control, manifest, logs, down }
+        Self { status: translate(control.status(), console), control, manifest, logs, down }
     }
 
     /// What a manifest of this app declares now.
@@ -75,9 +81,12 @@ async fn forward_logs(
 }
 
 /// Ends when the control plane's status does, or when nobody looks any more.
-fn translate(mut from: watch::Receiver<Arc<Status>>) -> watch::Receiver<Arc<AppStatus>> {
-    let about = About { started_at: now(), memory: supervisor::process::memory };
-    let first = status::app(&from.borrow_and_update(), None, about, now());
+fn translate(
+    mut from: watch::Receiver<Arc<Status>>,
+    console: super::console::About,
+) -> watch::Receiver<Arc<AppStatus>> {
+    let about = About { console, started_at: now(), memory: supervisor::process::memory };
+    let first = status::app(&from.borrow_and_update(), None, &about, now());
     let (sender, receiver) = watch::channel(Arc::new(first));
     tokio::spawn(async move {
         loop {
@@ -91,7 +100,7 @@ fn translate(mut from: watch::Receiver<Arc<Status>>) -> watch::Receiver<Arc<AppS
             }
             let state: Arc<Status> = from.borrow_and_update().clone();
             let before = sender.borrow().clone();
-            let after = status::app(&state, Some(&before), about, now());
+            let after = status::app(&state, Some(&before), &about, now());
             if after != *before {
                 sender.send_replace(Arc::new(after));
             }

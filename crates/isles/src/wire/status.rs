@@ -1,7 +1,7 @@
 //! The control plane's status in the words of the admin API.
 
-use super::deploys;
-use console::api::{
+use super::{console, deploys};
+use ::console::api::{
     AppState, AppStatus, ExitStatus, ExternalState, ExternalStatus, ReplicaStatus, RetiredProxy,
     ServiceState, ServiceStatus,
 };
@@ -11,8 +11,10 @@ use model::{
 };
 
 /// What does not change while the app runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct About {
+    /// Where the dashboard is.
+    pub console: console::About,
     /// When the control plane was started: Unix milliseconds.
     pub started_at: u64,
     /// Bytes of memory of a process.
@@ -20,7 +22,7 @@ pub struct About {
 }
 
 /// The whole status at `now` (Unix milliseconds); `before` is what was said last, from which "since" is taken.
-pub fn app(status: &Status, before: Option<&AppStatus>, about: About, now: u64) -> AppStatus {
+pub fn app(status: &Status, before: Option<&AppStatus>, about: &About, now: u64) -> AppStatus {
     let state = app_state(status);
     let desired = &status.desired;
     let services = status.services.iter().filter_map(|(name, service)| {
@@ -39,6 +41,8 @@ pub fn app(status: &Status, before: Option<&AppStatus>, about: About, now: u64) 
             .gateway
             .as_ref()
             .and_then(|g| status.data_plane.problems.get(&g.listen).cloned()),
+        console: about.console.url.clone(),
+        console_problem: about.console.problem.clone(),
         state,
         since: before.filter(|b| b.state == state).map_or(now, |b| b.since),
         started_at: about.started_at,
@@ -108,7 +112,7 @@ fn service(
     spec: &ServiceSpec,
     service: &control::ServiceStatus,
     before: Option<&ServiceStatus>,
-    about: About,
+    about: &About,
     now: u64,
 ) -> ServiceStatus {
     let state = service_state(service.health);
@@ -164,7 +168,7 @@ fn ended(exit: &ExitReason, failures: u32) -> String {
     if failures > 1 { format!("{how}, {failures} times in a row") } else { how }
 }
 
-fn replica(id: &ReplicaId, state: &ReplicaState, about: About) -> ReplicaStatus {
+fn replica(id: &ReplicaId, state: &ReplicaState, about: &About) -> ReplicaStatus {
     let delay = planner::restart_delay(id, state.failures);
     let exited = state.phase == Phase::Exited;
     ReplicaStatus {

@@ -51,6 +51,9 @@ pub fn render(
     if let Some(problem) = &status.gateway_problem {
         lines.push(format!("{} {problem}", style::busy(symbols.warning)));
     }
+    if let Some(problem) = &status.console_problem {
+        lines.push(format!("{} {}", style::busy(symbols.warning), text::plain(problem)));
+    }
     lines.extend(status.retired_proxies.iter().map(retired));
     if let Some(why) = &status.proxy_outdated {
         lines.push(format!("{} {}", style::busy(symbols.warning), text::plain(why)));

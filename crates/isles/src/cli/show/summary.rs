@@ -22,6 +22,9 @@ pub fn render(status: &AppStatus, took: u64, detached: bool, symbols: Symbols) -
     if let Some(gateway) = &status.gateway {
         lines.push(entry("gateway", &style::note(gateway)));
     }
+    if status.console.is_some() {
+        lines.push(entry("console", "isles console"));
+    }
     if let Some(problem) = &status.gateway_problem {
         lines.push(entry("", &format!("{} {problem}", style::busy(symbols.warning))));
     }
@@ -62,6 +65,7 @@ mod tests {
 
         ✓ shop is ready in 2.1 s
           gateway  http://127.0.0.1:8080
+          console  isles console
           running  1 service, 1 replica, 1 scaled to zero
           stop     Ctrl-C, or `isles down` elsewhere
         ");
@@ -92,6 +96,7 @@ mod tests {
 
         ! shop runs 1 of 3 services; inventory and payments failed
           gateway  http://127.0.0.1:8080
+          console  isles console
           running  1 service, 1 replica
           stop     isles down
           logs     isles logs -f

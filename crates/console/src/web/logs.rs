@@ -1,0 +1,136 @@
+//! What services write.
+
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::{Fragment, Web, words};
+use crate::Refusal;
+use crate::api::{LogEntry, LogQuery};
+
+/// Lines that are looked through, and those that are shown of them.
+const READ: usize = 5_000;
+const SHOWN: usize = 300;
+/// The longest line that is shown whole.
+const LONGEST: usize = 2_000;
+
+/// Which lines.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Filter {
+    #[serde(default)]
+    service: String,
+    /// What has to be in them, whatever the case.
+    #[serde(default)]
+    q: String,
+}
+
+pub async fn fragment(web: &Web, filter: &Filter) -> Result<Fragment, Refusal> {
+    let status = web.status();
+    let services: Vec<String> = Some(filter.service.clone()).filter(|s| !s.is_empty()).into_iter().collect();
+    if let Some(name) = services.first() {
+        super::service::find(&status, name)?;
+    }
+    let entries = web.platform.recent_logs(&LogQuery { services, n: READ }).await?;
+    let wanted = filter.q.to_lowercase();
+    let found: Vec<LogEntry> =
+        entries.into_iter().filter(|entry| entry.text.to_lowercase().contains(&wanted)).collect();
+    let latest = found.get(found.len().saturating_sub(SHOWN)..).unwrap_or_default();
+    let live = html! {
+        p.note { (found.len()) " of the latest " (READ) " lines" @if found.len() > SHOWN { ", of which the last " (SHOWN) " are shown" } }
+        (lines(latest, true))
+    };
+    let fixed = html! {
+        h1 { "Logs" }
+        form.filter method="get" action="/logs" role="search" {
+            label { "Service " select name="service" {
+                option value="" { "all" }
+                @for service in &status.services {
+                    option value=(service.name) selected[service.name == filter.service] { (service.name) }
+                }
+            } }
+            label { "Text " input type="search" name="q" value=(filter.q); }
+            button { "Search" }
+        }
+    };
+    Ok(Fragment { title: "Logs".to_owned(), fixed, live })
+}
+
+/// Lines, the latest last; with the service in front of each where there are several.
+pub fn lines(entries: &[LogEntry], named: bool) -> Markup {
+    html! {
+        @if entries.is_empty() { p.note { "Nothing was written." } } @else {
+            div.log tabindex="0" role="log" aria-label="Output" {
+                @for entry in entries {
+                    div {
+                        time { (words::clock(entry.at)) } " "
+                        @if named { b { (entry.replica.as_deref().unwrap_or(&entry.service)) } " " }
+                        (text(&entry.text))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A line; of one that is JSON, as most services write it, what people read first comes first.
+fn text(line: &str) -> Markup {
+    let object = serde_json::from_str::<serde_json::Value>(line).ok();
+    let object = object.as_ref().and_then(|value| value.as_object());
+    let field = |names: &[&str]| {
+        let mut found = names.iter().filter_map(|name| object?.get(*name)?.as_str());
+        found.next().map(str::to_owned)
+    };
+    let Some(message) = field(&["message", "msg", "body"]) else {
+        return html! { span { (words::cut(line, LONGEST)) } };
+    };
+    let level = field(&["level", "severity"]).unwrap_or_default().to_lowercase();
+    let class = match level.as_str() {
+        "error" | "fatal" | "critical" => "bad",
+        "warn" | "warning" => "some",
+        _ => "",
+    };
+    html! { span class=(class) title=(words::cut(line, LONGEST)) { (level) " " (words::cut(&message, LONGEST)) } (rest(object)) }
+}
+
+/// Fields that name the trace that a line belongs to.
+const TRACE: [&str; 3] = ["trace_id", "traceId", "trace"];
+
+/// The other fields of a line, a few of them; the one that names a trace leads there.
+fn rest(object: Option<&serde_json::Map<String, serde_json::Value>>) -> Markup {
+    const KNOWN: [&str; 10] =
+        ["message", "msg", "body", "level", "severity", "timestamp", "time", "ts", "service", "target"];
+    let others = object.into_iter().flatten().filter(|(name, _)| !KNOWN.contains(&name.as_str())).take(8);
+    html! {
+        @for (name, value) in others {
+            @let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    " "
+            @if TRACE.contains(&name.as_str()) && text.parse::<model::TraceId>().is_ok() {
+                a href=(format!("/traces/{text}")) { (name) "=" (text) }
+            } @else {
+                span.note { (name) "=" (words::cut(&text, 120)) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_json_or_taken_as_they_are_and_never_as_html() {
+        let shown = |line: &str| text(line).into_string();
+        let json = shown(r#"{"level":"ERROR","message":"<b>no","order":"o-1","timestamp":"t"}"#);
+        assert!(
+            json.contains("error &lt;b&gt;no") && json.contains("order=o-1") && json.contains("bad"),
+            "{json}"
+        );
+        let traced = shown(r#"{"msg":"m","trace_id":"0af7651916cd43dd8448eb211c80319c"}"#);
+        assert!(traced.contains("href=\"/traces/0af7651916cd43dd8448eb211c80319c\""), "{traced}");
+        assert!(!shown(r#"{"msg":"m","trace_id":"javascript:alert(1)"}"#).contains("href"));
+        for line in ["plain <i>", "{not json", "[1]", "{\"a\":1}"] {
+            assert!(
+                shown(line).contains(&line.replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"))
+            );
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Requests from outside with all the calls that were made because of them.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::{Fragment, Web, words};
+use crate::Refusal;
+use crate::api::{LogEntry, LogQuery, Span, SpanQuery};
+
+/// Spans that are looked through.
+const READ: usize = 4096;
+/// Lines of output that are looked through for a trace.
+const LINES: usize = 20_000;
+/// Traces in the list.
+const LISTED: usize = 100;
+const WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 180.0;
+
+/// Which traces.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Filter {
+    #[serde(default)]
+    service: String,
+    /// Present when only those with a failure are wanted.
+    #[serde(default)]
+    errors: Option<String>,
+    /// Milliseconds that they took at least; a text, since a field that was left empty is sent too.
+    #[serde(default)]
+    slow: String,
+}
+
+/// The spans of one trace, the first one first.
+struct Trace<'s> {
+    spans: Vec<&'s Span>,
+}
+
+impl<'s> Trace<'s> {
+    fn all(spans: &'s [Span]) -> Vec<Self> {
+        let mut by_id: BTreeMap<&str, Vec<&Span>> = BTreeMap::new();
+        for span in spans {
+            by_id.entry(&span.trace).or_default().push(span);
+        }
+        let mut traces: Vec<Self> = by_id
+            .into_values()
+            .map(|mut spans| {
+                // Of those that began in one millisecond the longer one is around the others.
+                spans.sort_by(|a, b| a.start.cmp(&b.start).then(b.duration_ms.total_cmp(&a.duration_ms)));
+                Self { spans }
+            })
+            .collect();
+        traces.sort_by_key(|trace| std::cmp::Reverse(trace.start()));
+        traces
+    }
+
+    fn start(&self) -> u64 {
+        self.spans.first().map_or(0, |span| span.start)
+    }
+
+    /// From the first beginning to the last end, in milliseconds.
+    fn took(&self) -> f64 {
+        let begin = self.start() as f64;
+        self.spans.iter().map(|span| span.start as f64 + span.duration_ms - begin).fold(0.0, f64::max)
+    }
+
+    fn failed(&self) -> bool {
+        self.spans.iter().any(|span| span.kept == "failed")
+    }
+
+    /// Every span with how deep it is below the first, each after the one that it is a part of.
+    fn tree(&self) -> Vec<(usize, &'s Span)> {
+        let known = |id: &str| self.spans.iter().any(|span| span.id == id);
+        let is_top =
+            |span: &Span| span.parent.as_deref().is_none_or(|parent| !known(parent) || parent == span.id);
+        let mut todo: Vec<(usize, &Span)> =
+            self.spans.iter().rev().filter(|span| is_top(span)).map(|span| (0, *span)).collect();
+        let mut tree = Vec::new();
+        while let Some((depth, span)) = todo.pop() {
+            // Spans come from outside: one that is its own grandparent must not go round for ever.
+            if tree.len() >= self.spans.len() {
+                break;
+            }
+            tree.push((depth, span));
+            let below = self.spans.iter().rev().filter(|other| other.parent.as_deref() == Some(&span.id));
+            todo.extend(below.filter(|other| other.id != span.id).map(|other| (depth + 1, *other)));
+        }
+        tree
+    }
+}
+
+fn attribute(span: &Span, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| {
+        Some(match span.attributes.get(*name)? {
+            model::span::Value::Int(number) => number.to_string(),
+            model::span::Value::Text(text) => text.clone(),
+            model::span::Value::Bool(yes) => yes.to_string(),
+        })
+    })
+}
+
+fn request(span: &Span) -> String {
+    let method = attribute(span, &["http.request.method", "rpc.method"]).unwrap_or_default();
+    let path = attribute(span, &["url.path"]).unwrap_or_default();
+    format!("{method} {path}")
+}
+
+fn status(span: &Span) -> String {
+    attribute(span, &["http.response.status_code", "rpc.grpc.status_code", "error.type"]).unwrap_or_default()
+}
+
+fn caller(span: &Span) -> &str {
+    span.caller.as_deref().unwrap_or("gateway")
+}
+
+pub fn list(web: &Web, filter: &Filter) -> Fragment {
+    let slower_than_ms = filter.slow.trim().parse().unwrap_or(0);
+    let query = SpanQuery {
+        trace: None,
+        service: Some(filter.service.clone()).filter(|s| !s.is_empty()),
+        errors: filter.errors.is_some(),
+        slower_than_ms,
+        n: READ,
+    };
+    let found = web.platform.spans(&query);
+    let traces = Trace::all(&found.spans);
+    let now = words::now();
+    let live = html! {
+        @if found.dropped > 0 { p.some { (found.dropped) " spans were lost, since too many came at once" } }
+        @if traces.is_empty() { p.note { "No request was kept that is like this. Failed and slow ones always are, of the others a sample." } }
+        @else { (scatter(&traces)) (table(traces.get(..LISTED).unwrap_or(&traces), now)) }
+    };
+    let services = web.status();
+    let fixed = html! {
+        h1 { "Traces" }
+        form.filter method="get" action="/traces" role="search" {
+            label { "Service " select name="service" {
+                option value="" { "all" }
+                @for service in &services.services { option value=(service.name) selected[service.name == filter.service] { (service.name) } }
+            } }
+            label { "Slower than " input type="number" name="slow" min="0" value=(filter.slow); " ms" }
+            label { input type="checkbox" name="errors" value="on" checked[filter.errors.is_some()]; " only failed" }
+            button { "Search" }
+        }
+    };
+    Fragment { title: "Traces".to_owned(), fixed, live }
+}
+
+/// Each trace as a dot: when it began, and how long it took, on a logarithmic scale.
+fn scatter(traces: &[Trace<'_>]) -> Markup {
+    let (first, last) = traces.iter().fold((u64::MAX, 0), |(a, b), t| (a.min(t.start()), b.max(t.start())));
+    let longest = traces.iter().map(Trace::took).fold(10.0, f64::max);
+    let (wide, high) = ((last.saturating_sub(first)).max(1) as f64, (1.0 + longest).ln());
+    let place = |trace: &Trace<'_>| {
+        let x = 50.0 + (trace.start() - first) as f64 / wide * (WIDTH - 70.0);
+        let y = HEIGHT - 20.0 - (1.0 + trace.took()).ln() / high * (HEIGHT - 40.0);
+        (format!("{x:.1}"), format!("{y:.1}"))
+    };
+    let lines = [1.0, 10.0, 100.0, 1_000.0, 10_000.0].into_iter().filter(|ms| *ms <= longest * 1.2);
+    html! {
+        div.wide tabindex="0" { svg.scatter viewBox=(format!("0 0 {WIDTH:.0} {HEIGHT:.0}")) role="group" aria-label="When requests came and how long they took" {
+            @for ms in lines {
+                @let y = format!("{:.1}", HEIGHT - 20.0 - (1.0 + ms).ln() / high * (HEIGHT - 40.0));
+                line.grid x1="50" x2=(format!("{:.0}", WIDTH - 10.0)) y1=(y) y2=(y) {}
+                text.below x="45" y=(y) text-anchor="end" dominant-baseline="middle" { (words::millis(ms)) }
+            }
+            text.below x="50" y=(format!("{:.0}", HEIGHT - 4.0)) { (words::clock(first)) }
+            text.below x=(format!("{:.0}", WIDTH - 10.0)) y=(format!("{:.0}", HEIGHT - 4.0)) text-anchor="end" { (words::clock(last)) }
+            @for trace in traces {
+                @if let Some(span) = trace.spans.first() {
+                    @let (x, y) = place(trace);
+                    a href=(format!("/traces/{}", span.trace)) {
+                        circle class=(if trace.failed() { "dot bad" } else { "dot good" }) cx=(x) cy=(y) r="3.5" {
+                            title { (request(span)) ", " (words::millis(trace.took())) }
+                        }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn table(traces: &[Trace<'_>], now: u64) -> Markup {
+    html! {
+        div.wide tabindex="0" { table {
+            thead { tr {
+                th scope="col" { "Request" } th scope="col" { "To" } th.number scope="col" { "Status" } th.number scope="col" { "Took" }
+                th.number scope="col" { "Calls" } th.number scope="col" { "Age" } th scope="col" { "Kept" }
+            } }
+            tbody { @for trace in traces { @if let Some(span) = trace.spans.first() {
+                tr {
+                    th scope="row" { a href=(format!("/traces/{}", span.trace)) { (words::cut(&request(span), 70)) } }
+                    td { (span.callee) }
+                    td.number.bad[trace.failed()] { (status(span)) }
+                    td.number { (words::millis(trace.took())) }
+                    td.number { (trace.spans.len()) }
+                    td.number { (words::ago(span.start, now)) }
+                    td { (span.kept) }
+                }
+            } } }
+        } }
+    }
+}
+
+/// The trace's name, as services write it.
+fn span_trace(trace: &Trace<'_>) -> String {
+    trace.spans.first().map(|span| span.trace.clone()).unwrap_or_default()
+}
+
+/// A trace as a waterfall, and the lines of output that name it.
+pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
+    let trace =
+        id.parse().map_err(|e| Refusal { code: "bad_trace", detail: format!("trace: {e}"), status: 400 })?;
+    let query = SpanQuery { trace: Some(trace), n: READ, ..SpanQuery::default() };
+    let found = web.platform.spans(&query);
+    let traces = Trace::all(&found.spans);
+    let Some(trace) = traces.first() else {
+        let detail = format!("no request of the trace {id} is kept any more");
+        return Err(Refusal { code: "unknown_trace", detail, status: 404 });
+    };
+    let (begin, whole) = (trace.start() as f64, trace.took().max(0.001));
+    let lines = web.platform.recent_logs(&LogQuery { services: Vec::new(), n: LINES }).await?;
+    let written: Vec<LogEntry> =
+        lines.into_iter().filter(|line| line.text.contains(&span_trace(trace))).collect();
+    let fixed = html! {
+        h1 { "Trace " code { (id) } }
+        p.note { (words::clock(trace.start())) " UTC, " (trace.spans.len()) " requests, " (words::millis(whole)) }
+    };
+    let live = html! {
+        div.waterfall role="list" {
+            @for (depth, span) in trace.tree() {
+                @let from = (span.start as f64 - begin) / whole * 100.0;
+                @let length = (span.duration_ms / whole * 100.0).max(0.4);
+                div.span role="listitem" {
+                    div.who { @for _ in 0..depth { span.step { "· " } } (caller(span)) " → " b { (span.callee) } }
+                    div.what title=(request(span)) { (words::cut(&request(span), 60)) }
+                    div.number.bad[span.kept == "failed"] { (status(span)) }
+                    svg.bar viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
+                        rect class=(if span.kept == "failed" { "bad" } else { "good" }) x=(format!("{from:.2}")) y="1" width=(format!("{length:.2}")) height="8" {}
+                    }
+                    div.number { (words::millis(span.duration_ms)) }
+                    details { summary { "Details" }
+                        dl { @for (name, _) in &span.attributes {
+                            dt { (name) } dd { (attribute(span, &[name]).unwrap_or_default()) }
+                        } }
+                        @for attempt in &span.failed_attempts {
+                            p.bad { "after " (words::millis(attempt.at_ms)) ": " (attempt.replica) " of " (attempt.release) ": " (attempt.outcome) }
+                        }
+                    }
+                }
+            }
+        }
+        @if !written.is_empty() { section { h2 { "What services wrote" } (super::logs::lines(&written, true)) } }
+    };
+    Ok(Fragment { title: format!("Trace {id}"), fixed, live })
+}
