@@ -200,3 +200,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_undo_is_told_why() {
+    let plan = plan();
+    let mut state = State::new("id", &plan, json!({}), 1_000);
+    let failure = |state: &State, path: &str| crate::expr::Reference::parse(path).unwrap().value(state);
+    assert_eq!(failure(&state, "$failure"), Value::Null);
+    let reason =
+        Reason::Refused { step: "b".to_owned(), status: Some(402), body: json!({ "code": "declined" }) };
+    state.apply(&Record { at: 2_000, event: Event::Undoing { reason } });
+    let told: Vec<Value> =
+        ["$failure.why", "$failure.step", "$failure.status", "$failure.body.code", "$failure.error"]
+            .map(|path| failure(&state, path))
+            .into();
+    assert_eq!(told, [json!("refused"), json!("b"), json!(402), json!("declined"), Value::Null]);
+}

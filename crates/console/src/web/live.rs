@@ -17,19 +17,15 @@ pub fn stream(web: Web, page: Page) -> Response {
     let state = (web, page, None::<String>);
     let events = stream::unfold(state, |(web, page, mut last)| async move {
         loop {
-            let first = last.is_none();
             let now = match web.fragment(&page).await {
                 Ok(fragment) => fragment.live.into_string(),
                 Err(refusal) => super::page::gone(&refusal).into_string(),
             };
             if last.as_ref() != Some(&now) {
-                let event = Event::default().data(now.replace(['\r', '\n'], " "));
-                if first {
-                    // What the page has been made with may be older than a moment.
-                    return Some((Ok::<_, Infallible>(event), (web, page, Some(now))));
-                }
+                // Lines are kept; a carriage return cannot be sent.
+                let event = Event::default().data(now.replace('\r', " "));
                 last = Some(now);
-                return Some((Ok(event), (web, page, last)));
+                return Some((Ok::<_, Infallible>(event), (web, page, last)));
             }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}

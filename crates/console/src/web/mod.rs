@@ -281,7 +281,7 @@ fn back(web: &Web, path: &str, done: Result<(), Refusal>) -> Response {
     }
 }
 
-/// What is at no address.
+/// Whether a browser shows what is there to a person, so that a refusal has to be a page too.
 pub(crate) fn is_page(uri: &Uri) -> bool {
     !uri.path().starts_with("/v1/")
 }

@@ -212,6 +212,21 @@ fn bodies_and_undos_are_checked() {
 }
 
 #[test]
+fn why_it_goes_back_is_known_to_an_undo_and_to_nobody_else() {
+    let undo = |with: &str| {
+        with_step(&format!(
+            "{{ id: a, do: inventory.reserve, with: {{ body: {{ key: k, lines: [] }} }}, undo: inventory.reserve, undo_with: {{ body: {{ key: {with}, lines: [] }} }} }}"
+        ))
+    };
+    for good in ["$failure.why", "$failure.body.code", "'${failure.step}: ${failure.error}'"] {
+        check(&undo(good), &[]);
+    }
+    check(&undo("$failure.reason"), &[(4, code::UNKNOWN_REFERENCE)]);
+    check(&with_step("{ id: a, wait: 1s, when: $failure.why }"), &[(4, code::NOT_KNOWN_YET)]);
+    check(&with_step("{ id: failure, wait: 1s }"), &[(4, code::BAD_VALUE)]);
+}
+
+#[test]
 fn the_pivot_orders_everything() {
     let text = "
 saga: x
