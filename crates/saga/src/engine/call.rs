@@ -91,7 +91,7 @@ impl Caller {
             .header(ACCEPT, "application/json, application/problem+json")
             .header(KEY, key)
             .header(DEADLINE, call.timeout)
-            .header(TRACE, child_trace(trace, saga));
+            .header(TRACE, trace_of(trace, saga));
         let request = builder
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .map_err(|e| wrong(e.to_string()))?;
@@ -199,13 +199,28 @@ fn encode(into: &mut String, text: &str) {
     }
 }
 
-/// A span of its own in the caller's trace, or in one that is named after the saga.
-fn child_trace(trace: Option<&str>, saga: &str) -> HeaderValue {
-    let span = fastrand::u64(1..);
-    let (id, flags) = match trace.map(|t| (t.get(3..35), t.get(53..55))) {
-        Some((Some(id), Some(flags))) => (id.to_owned(), flags),
-        _ => (saga.replace('-', ""), "00"),
-    };
-    // A trace that came in a header field fits into one; hexadecimal digits do anyway.
-    HeaderValue::from_str(&format!("00-{id}-{span:016x}-{flags}")).unwrap_or(HeaderValue::from_static("00"))
+/// What a call carries as its trace: the span that began the saga, as it came, since the engine keeps no span of its own that could
+/// stand between; where there is none, a trace that is named after the saga and not sampled.
+fn trace_of(trace: Option<&str>, saga: &str) -> HeaderValue {
+    if let Some(given) = trace.and_then(|trace| HeaderValue::from_str(trace).ok()) {
+        return given;
+    }
+    let (id, span) = (saga.replace('-', ""), fastrand::u64(1..));
+    // A saga's id is hexadecimal digits, which fit into a header field.
+    HeaderValue::from_str(&format!("00-{id}-{span:016x}-00")).unwrap_or(HeaderValue::from_static("00"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_belong_to_the_span_that_began_the_saga() {
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(trace_of(Some(given), "any"), given);
+        let own = trace_of(None, "01a21abd-3224-7635-8c44-daad430f2a5e");
+        let own = own.to_str().unwrap();
+        assert!(own.starts_with("00-01a21abd322476358c44daad430f2a5e-") && own.ends_with("-00"), "{own}");
+        assert_eq!(own.len(), given.len());
+    }
 }

@@ -124,6 +124,8 @@ test("one checkout is a saga with every step, and a trace across services", opti
   for (const call of ["gateway → orders", "orders → isles-sagas", "isles-sagas → inventory"]) {
     await page.locator(".who", { hasText: call }).first().waitFor();
   }
+  const depth = await page.locator(".who", { hasText: "isles-sagas → inventory" }).first().locator(".step").count();
+  assert.equal(depth, 2, "the steps of the saga are below the request that began it");
 });
 
 test("logs are searched", options, async (t) => {
