@@ -13,6 +13,7 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+SAGA = (ROOT / "crates/saga/examples/load/order.yaml").read_text()
 
 MANIFEST = """
 name = "bench"
@@ -37,15 +38,6 @@ CONTRACT = {
         }
     },
 }
-SAGA = """
-saga: order
-steps:
-  - { id: stock, do: world.call, with: { body: { key: $stock.key, sku: $input.sku } }, keep: { id: $body.id }, undo: world.call }
-  - { id: auth, do: world.call, with: { body: { amount: $input.total } }, keep: { id: $body.id }, undo: world.call }
-  - { id: capture, do: world.call, with: { body: { auth: $auth.id } }, pivot: true }
-  - { id: ship, do: world.call, with: { body: { stock: $stock.id } } }
-output: { auth: $auth.id }
-"""
 # Fsync of every write of its log is Restate's default; two partitions were its best on two cores.
 RESTATE = """
 default-num-partitions = 2

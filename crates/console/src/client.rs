@@ -297,7 +297,7 @@ fn bare(status: StatusCode) -> Problem {
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

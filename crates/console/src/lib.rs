@@ -18,6 +18,7 @@ pub mod client;
 mod platform;
 pub mod server;
 pub mod socket;
+pub mod trace;
 pub mod web;
 
 pub use platform::{Platform, Refusal};

@@ -24,6 +24,9 @@ pub enum Unset {
     /// There is no such secret.
     #[error("`${{secret.{0}}}` is not set: put it into .isles/secrets/{0}, or set ISLES_SECRET_{0}")]
     Secret(String),
+    /// Only a service has such a value.
+    #[error("this is not a value of one service: here there are `${{env.NAME}}` and `${{secret.NAME}}`")]
+    OfService,
     /// The edge has no address (yet).
     #[error("there is no edge to `{0}`: add it to `calls`")]
     Call(ServiceName),
@@ -131,7 +134,7 @@ pub fn fill_for_app(template: &Template, paths: &Paths) -> Result<String, Unset>
     template.fill(|variable| from_outside(variable, paths))
 }
 
-/// A variable of the environment of Isles, or a secret. Of what only a service has, the manifest lets nothing through to here.
+/// A variable of the environment of Isles, or a secret.
 fn from_outside(variable: &Variable, paths: &Paths) -> Result<String, Unset> {
     match variable {
         Variable::Env { name, default } => {
@@ -139,7 +142,7 @@ fn from_outside(variable: &Variable, paths: &Paths) -> Result<String, Unset> {
             value.or_else(|| default.clone()).ok_or_else(|| Unset::Env(name.clone()))
         }
         Variable::Secret { name } => secret(&paths.secrets(), name),
-        Variable::Data | Variable::Port | Variable::Host | Variable::Call { .. } => Ok(String::new()),
+        Variable::Data | Variable::Port | Variable::Host | Variable::Call { .. } => Err(Unset::OfService),
     }
 }
 

@@ -50,7 +50,24 @@ pub struct Detail {
     pub parent: Option<String>,
     /// What happened, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<Record>,
+    pub history: Vec<Told>,
+}
+
+/// A record of what happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Told {
+    /// For programs.
+    #[serde(flatten)]
+    pub record: Record,
+    /// For people; the step that it is about is not repeated.
+    #[serde(default)]
+    pub text: String,
+}
+
+impl From<Record> for Told {
+    fn from(record: Record) -> Self {
+        Self { text: record.event.told(), record }
+    }
 }
 
 impl Detail {
@@ -65,7 +82,7 @@ impl Detail {
             version,
             result,
             parent: stored.parent.map(|(id, _)| id),
-            history: if history { stored.journal } else { Vec::new() },
+            history: if history { stored.journal.into_iter().map(Told::from).collect() } else { Vec::new() },
             summary: Summary {
                 id: stored.id,
                 saga: stored.name,

@@ -157,6 +157,85 @@ pub enum Outcome {
     },
 }
 
+/// The longest error or answer that is told.
+const TOLD: usize = 200;
+
+impl Event {
+    /// The step that it is about, if it is about one.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::Started { step }
+            | Self::Failed { step, .. }
+            | Self::Done { step, .. }
+            | Self::Skipped { step }
+            | Self::Refused { step, .. }
+            | Self::Unknown { step, .. }
+            | Self::UndoStarted { step }
+            | Self::Undone { step }
+            | Self::Alert { step, .. }
+            | Self::Child { step, .. } => Some(step),
+            Self::Undoing { .. } | Self::Event { .. } | Self::Retried | Self::Ended { .. } => None,
+        }
+    }
+
+    /// In words, without the step.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Started { .. } => "started".to_owned(),
+            Self::Failed { undo, attempt, error, .. } => {
+                let what = if *undo { "undo" } else { "attempt" };
+                format!("{what} {attempt} failed: {}", cut(error))
+            }
+            Self::Done { .. } => "done".to_owned(),
+            Self::Skipped { .. } => "left out".to_owned(),
+            Self::Refused { status, body, .. } => format!("refused{}", refusal(*status, body)),
+            Self::Unknown { error, .. } => format!("unknown: {}", cut(error)),
+            Self::Undoing { reason } => format!("going back: {}", reason.told()),
+            Self::UndoStarted { .. } => "undo started".to_owned(),
+            Self::Undone { .. } => "undone".to_owned(),
+            Self::Alert { error, .. } => format!("alert: {}", cut(error)),
+            Self::Event { name, .. } => format!("event {name}"),
+            Self::Child { outcome, .. } => format!("its saga is {}", outcome.told()),
+            Self::Retried => "tried again by hand".to_owned(),
+            Self::Ended { outcome } => outcome.told(),
+        }
+    }
+}
+
+impl Reason {
+    /// In words.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Refused { step, status, body } => format!("{step} was refused{}", refusal(*status, body)),
+            Self::Unknown { step, error } => format!("nobody knows what became of {step}: {}", cut(error)),
+            Self::Deadline => "the deadline has passed".to_owned(),
+            Self::Cancelled => "somebody asked for it".to_owned(),
+        }
+    }
+}
+
+impl Outcome {
+    /// In words.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Done { .. } => "done".to_owned(),
+            Self::Undone { reason } => format!("undone: {}", reason.told()),
+        }
+    }
+}
+
+fn refusal(status: Option<u16>, body: &Value) -> String {
+    let status = status.map(|status| format!(" with {status}")).unwrap_or_default();
+    if body.is_null() { status } else { format!("{status}: {}", cut(&body.to_string())) }
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= TOLD {
+        return text.to_owned();
+    }
+    text.chars().take(TOLD - 1).chain(['…']).collect()
+}
+
 /// Appends records to a journal.
 pub fn write(records: &[Record], journal: &mut Vec<u8>) {
     for record in records {

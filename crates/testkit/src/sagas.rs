@@ -1,7 +1,7 @@
 //! The saga engine without the platform around it, for tests of services that begin sagas and take steps of them.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -34,9 +34,13 @@ struct Relay {
 }
 
 impl Sagas {
-    /// Starts an engine for definitions (their texts), checked against contracts (service and file). Nobody is reached before
-    /// [`Sagas::point`] says where.
-    pub async fn start(definitions: &[&str], contracts: &[(&str, &Path)]) -> Self {
+    /// Starts an engine for every definition in a folder, changed by `edit`, checked against contracts (service and file). Nobody is
+    /// reached before [`Sagas::point`] says where.
+    pub async fn start(
+        definitions: &Path,
+        contracts: &[(&str, PathBuf)],
+        edit: impl Fn(&str) -> String,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut read = Contracts::new();
         let (mut relays, mut callees) = (HashMap::new(), Callees::new());
@@ -50,7 +54,12 @@ impl Sagas {
             tokio::spawn(async move { axum::serve(listener, router).await });
             relays.insert((*service).to_owned(), relay);
         }
-        let plans = saga::definition::read_all(definitions, &read);
+        let texts: Vec<String> = std::fs::read_dir(definitions)
+            .unwrap()
+            .map(|entry| edit(&std::fs::read_to_string(entry.unwrap().path()).unwrap()))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let plans = saga::definition::read_all(&texts, &read);
         let plans = plans.into_iter().map(Result::unwrap).collect();
         let callees = watch::Sender::new(Arc::new(callees));
         let store = Arc::new(SqliteStore::open(&folder.path().join("sagas.db")).unwrap());

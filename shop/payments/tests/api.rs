@@ -379,12 +379,14 @@ async fn payments_are_found_by_reference_and_page_by_page() {
             body["reference"] = json!(format!("order-{}", n % 2));
             shop.post("/payments", body).await;
         }
-        let (_, first) = shop.get("/payments?reference=order-0&limit=10").await;
+        let (_, first) = shop.admin_get("/api/payments?reference=order-0&limit=10").await;
         let cursor = first["next_cursor"].as_str().unwrap();
-        let (_, rest) = shop.get(&format!("/payments?reference=order-0&limit=10&cursor={cursor}")).await;
+        let (_, rest) =
+            shop.admin_get(&format!("/api/payments?reference=order-0&limit=10&cursor={cursor}")).await;
         assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (3, &Value::Null));
         assert_eq!(first["items"][0]["amount"], eur(124), "newest first");
-        let (status, foreign) = shop.get(&format!("/payments?reference=order-1&cursor={cursor}")).await;
+        let (status, foreign) =
+            shop.admin_get(&format!("/api/payments?reference=order-1&cursor={cursor}")).await;
         assert_eq!((status, &foreign["code"]), (400, &json!("invalid_cursor")));
     })
     .await;

@@ -3,17 +3,24 @@
 //! All times are Unix milliseconds. Readers accept fields and values they do not know, so an older command line
 //! can speak to a newer platform: a state it has never heard of becomes `Unknown`.
 
+mod deploys;
+mod logs;
 mod traffic;
-
-use std::collections::BTreeMap;
+mod usage;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use deploys::{
+    Begun, ChangeInfo, DeployRequest, Deployed, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
+    RolloutNote, RolloutStatus,
+};
+pub use logs::{LogEntry, LogItem, LogQuery, LogStream};
 pub use traffic::{
     Calls, EdgeTotals, EdgeTraffic, FailedAttempt, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Span,
     SpanQuery, Spans, Traffic,
 };
+pub use usage::{CallerUsage, OperationUsage, UsageReport};
 
 /// A running app, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -124,6 +131,19 @@ pub enum AppState {
     Unknown,
 }
 
+impl AppState {
+    /// For a person.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Stopping => "stopping",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// One service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceStatus {
@@ -163,195 +183,6 @@ pub struct ServiceStatus {
     pub rollout: Option<RolloutStatus>,
 }
 
-/// How a new release takes the place of the old one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RolloutStatus {
-    /// Its number; a later one has a greater.
-    pub id: u64,
-    /// What it is for: `up`, `deploy` or `rollback`.
-    pub cause: String,
-    /// `rolling` or `canary`.
-    pub strategy: String,
-    /// The release that is replaced.
-    #[serde(default)]
-    pub from: Option<String>,
-    /// The release that replaces it, once it is built.
-    #[serde(default)]
-    pub to: Option<String>,
-    /// `build`, `gate`, `before_start`, `start`, `warm`, `canary`, `shift`, `drain`, `undo` or `ended`.
-    pub stage: String,
-    /// Which step of the canary, from 1, while that is its stage.
-    #[serde(default)]
-    pub step: Option<u32>,
-    /// The new release's part of the requests, of 10,000, in a step of a canary.
-    #[serde(default)]
-    pub share: Option<u32>,
-    /// It stays at its first canary step until it is promoted or rolled back, and is there now.
-    #[serde(default)]
-    pub waits: bool,
-    /// When it began.
-    pub began: u64,
-    /// When `stage` became what it is.
-    pub since: u64,
-    /// Once it has ended: `done`, `unchanged`, `rolled_back`, `refused` or `failed`.
-    #[serde(default)]
-    pub outcome: Option<String>,
-    /// Why it ended so, or why it is undone, each a sentence.
-    #[serde(default)]
-    pub reasons: Vec<String>,
-    /// The last lines of the step that failed.
-    #[serde(default)]
-    pub last_lines: Vec<String>,
-    /// What happened, oldest first.
-    #[serde(default)]
-    pub notes: Vec<RolloutNote>,
-}
-
-/// Something that happened in a rollout.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RolloutNote {
-    /// When.
-    pub at: u64,
-    /// What, and why.
-    pub text: String,
-}
-
-/// A release that is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ReleaseInfo {
-    /// Its name.
-    pub id: String,
-    /// When it was made.
-    pub made_at: u64,
-    /// Whether it is in charge.
-    pub current: bool,
-    /// How many of its replicas run.
-    pub replicas: u32,
-    /// How its last rollout ended, or its stage while that is under way; absent where nobody remembers one.
-    #[serde(default)]
-    pub rollout: Option<String>,
-    /// Why that was rolled back or refused.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// How many files it has.
-    pub files: u64,
-    /// Bytes of these.
-    pub bytes: u64,
-}
-
-/// What is called of a service.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
-pub struct UsageReport {
-    /// For so many days back.
-    pub days: u64,
-    /// The operations of its contract, those that nobody calls too; after them what no operation fits, if there is any.
-    pub operations: Vec<OperationUsage>,
-}
-
-/// What is called of an operation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct OperationUsage {
-    /// As the contract names it; absent for requests that are not in the contract.
-    #[serde(default)]
-    pub operation: Option<String>,
-    /// Who calls it.
-    pub callers: Vec<CallerUsage>,
-}
-
-/// What one caller asks of an operation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct CallerUsage {
-    /// The service; absent for the gateway.
-    #[serde(default)]
-    pub caller: Option<String>,
-    /// Requests.
-    pub requests: u64,
-    /// Of these in an hour, on average since the first.
-    pub per_hour: f64,
-    /// Those with a status of 4xx.
-    pub refused: u64,
-    /// Those with a status of 5xx, or failed in the way of gRPC.
-    pub failed: u64,
-    /// Those that nobody waited for.
-    pub unanswered: u64,
-    /// The begin of the last hour in which there were any.
-    pub last_hour: u64,
-}
-
-/// Which manifest a `plan` is about.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct PlanRequest {
-    /// The manifest, an absolute path; the one that the app was started with when absent.
-    #[serde(default)]
-    pub manifest: Option<String>,
-}
-
-/// What would be different with the manifest as it is now.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct PlanReport {
-    /// Every part that is declared in another way. What services are made of is not looked at.
-    pub changes: Vec<ChangeInfo>,
-}
-
-/// A part of the app that is declared in another way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ChangeInfo {
-    /// `gateway`, `service`, `external` or `app`.
-    pub part: String,
-    /// The name of the service or external, or the setting of the app.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// `added`, `removed` or `changed`.
-    pub kind: String,
-    /// The settings that differ; of the environment the variables, without their values.
-    #[serde(default)]
-    pub keys: Vec<String>,
-    /// What follows: `start`, `stop`, `rollout`, `at_once`, `next_start` (of each replica), `next_up` (of the app), or
-    /// `refused`.
-    pub effect: String,
-}
-
-/// What a `deploy` asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct DeployRequest {
-    /// These services, with their settings in the manifest; the whole manifest and all services when empty.
-    #[serde(default)]
-    pub services: Vec<String>,
-    /// The manifest, an absolute path; the one that the app was started with when absent.
-    #[serde(default)]
-    pub manifest: Option<String>,
-    /// As a canary that stays at its first step until it is promoted or rolled back.
-    #[serde(default)]
-    pub canary: bool,
-    /// Also where the gate refuses it.
-    #[serde(default)]
-    pub force: bool,
-}
-
-/// What a `deploy` began.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Deployed {
-    /// What is in force since, or on its way.
-    pub changes: Vec<ChangeInfo>,
-    /// The number of each service's rollout.
-    pub rollouts: BTreeMap<String, u64>,
-}
-
-/// What a `rollback` asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct RollbackRequest {
-    /// A release, or the beginning of its name; the one that was in charge before when absent.
-    #[serde(default)]
-    pub release: Option<String>,
-}
-
-/// A rollout goes on by itself; the status shows how far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Begun {
-    /// Its number.
-    pub rollout: u64,
-}
-
 /// How a service is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -377,6 +208,24 @@ pub enum ServiceState {
     /// Something this reader does not know.
     #[serde(other)]
     Unknown,
+}
+
+impl ServiceState {
+    /// For a person.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Building => "building",
+            Self::Preparing => "preparing",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::CrashLoop => "crash loop",
+            Self::BuildFailed => "build failed",
+            Self::Stopped => "stopped",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// One replica.
@@ -432,66 +281,6 @@ pub struct ExitStatus {
     /// The last lines that it wrote.
     #[serde(default)]
     pub last_lines: Vec<String>,
-}
-
-/// One line of output.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-pub struct LogEntry {
-    /// When it was written.
-    pub at: u64,
-    /// By which service.
-    pub service: String,
-    /// By which replica; absent for lines about the service as a whole, such as its build.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replica: Option<String>,
-    /// Through what.
-    pub stream: LogStream,
-    /// The line, without its end.
-    pub text: String,
-}
-
-/// What a line came through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LogStream {
-    /// Standard output.
-    Out,
-    /// Standard error.
-    Err,
-    /// Isles itself, about the service.
-    Isles,
-    /// Something this reader does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-/// One line of the stream of `GET /v1/logs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum LogItem {
-    /// A line of output.
-    Entry(LogEntry),
-    /// The reader was too slow: this many lines are missing here.
-    Dropped {
-        /// How many.
-        dropped: u64,
-    },
-}
-
-/// Which lines are wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LogQuery {
-    /// Of these services; of all when empty.
-    pub services: Vec<String>,
-    /// At most this many of the past, the latest.
-    pub n: usize,
-}
-
-impl LogQuery {
-    /// Whether a line of `service` is wanted.
-    pub fn wants(&self, service: &str) -> bool {
-        self.services.is_empty() || self.services.iter().any(|s| s == service)
-    }
 }
 
 /// What a `scale` asks for.

@@ -211,19 +211,11 @@ struct Scale {
 }
 
 async fn scale(State(web): State<Web>, Path(name): Path<String>, Form(form): Form<Scale>) -> Response {
-    let done = async {
-        service::find(&web.status(), &name)?;
-        web.platform.scale(&name, form.replicas).await.map(drop)
-    };
-    back(&web, &service::path(&name), done.await)
+    ordered(&web, &name, async || web.platform.scale(&name, form.replicas).await.map(drop)).await
 }
 
 async fn restart(State(web): State<Web>, Path(name): Path<String>) -> Response {
-    let done = async {
-        service::find(&web.status(), &name)?;
-        web.platform.restart(&name).await.map(drop)
-    };
-    back(&web, &service::path(&name), done.await)
+    ordered(&web, &name, async || web.platform.restart(&name).await.map(drop)).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -233,16 +225,9 @@ struct Deploy {
 }
 
 async fn deploy(State(web): State<Web>, Path(name): Path<String>, Form(form): Form<Deploy>) -> Response {
-    let done = async {
-        service::find(&web.status(), &name)?;
-        let request = DeployRequest {
-            services: vec![name.clone()],
-            canary: form.canary.is_some(),
-            ..DeployRequest::default()
-        };
-        web.platform.deploy(request).await.map(drop)
-    };
-    back(&web, &service::path(&name), done.await)
+    let (services, canary) = (vec![name.clone()], form.canary.is_some());
+    let request = DeployRequest { services, canary, ..DeployRequest::default() };
+    ordered(&web, &name, async || web.platform.deploy(request).await.map(drop)).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -252,20 +237,22 @@ struct Rollback {
 }
 
 async fn rollback(State(web): State<Web>, Path(name): Path<String>, Form(form): Form<Rollback>) -> Response {
-    let done = async {
-        service::find(&web.status(), &name)?;
-        let release = form.release.filter(|release| !release.is_empty());
-        web.platform.rollback(&name, RollbackRequest { release }).await.map(drop)
-    };
-    back(&web, &service::path(&name), done.await)
+    let request = RollbackRequest { release: form.release.filter(|release| !release.is_empty()) };
+    ordered(&web, &name, async || web.platform.rollback(&name, request).await.map(drop)).await
 }
 
 async fn promote(State(web): State<Web>, Path(name): Path<String>) -> Response {
-    let done = async {
-        service::find(&web.status(), &name)?;
-        web.platform.promote(&name).await.map(drop)
+    ordered(&web, &name, async || web.platform.promote(&name).await.map(drop)).await
+}
+
+/// Follows an order for a service, if there is that service.
+async fn ordered(web: &Web, name: &str, order: impl AsyncFnOnce() -> Result<(), Refusal>) -> Response {
+    let known = service::find(&web.status(), name).map(drop);
+    let done = match known {
+        Ok(()) => order().await,
+        unknown => unknown,
     };
-    back(&web, &service::path(&name), done.await)
+    back(web, &service::path(name), done)
 }
 
 async fn order_saga(State(web): State<Web>, Path((id, order)): Path<(String, String)>) -> Response {

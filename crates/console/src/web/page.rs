@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::{Fragment, Page};
 use crate::Refusal;
-use crate::api::{AppState, AppStatus};
+use crate::api::AppStatus;
 
 const PLACES: [(&str, &str); 4] =
     [("/", "Overview"), ("/traces", "Traces"), ("/logs", "Logs"), ("/sagas", "Sagas")];
@@ -87,21 +87,11 @@ fn document(title: &str, inside: Option<(&AppStatus, &str)>, body: &Markup) -> M
                                 a href=(path) aria-current=[(path == place).then_some("page")] { (name) }
                             }
                         }
-                        span #connection.connection role="status" { (state(status.state)) }
+                        span #connection.connection role="status" { (status.state.name()) }
                     }
                 }
                 main #main tabindex="-1" { (body) }
             }
         }
-    }
-}
-
-fn state(state: AppState) -> &'static str {
-    match state {
-        AppState::Starting => "starting",
-        AppState::Ready => "ready",
-        AppState::Degraded => "degraded",
-        AppState::Stopping => "stopping",
-        AppState::Unknown => "unknown",
     }
 }

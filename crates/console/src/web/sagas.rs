@@ -136,13 +136,13 @@ pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
     let live = html! {
         p { (badge(&saga)) " version " (saga["version"]) ", key " code { (words::cut(text(&saga, "key"), 100)) } }
         div.wide tabindex="0" { table {
-            thead { tr { th.number scope="col" { "After" } th scope="col" { "Step" } th scope="col" { "What" } th scope="col" { "More" } } }
+            thead { tr { th.number scope="col" { "After" } th scope="col" { "Step" } th scope="col" { "What" } th scope="col" { "Kept" } } }
             tbody { @for record in &history {
                 tr class=(colour(record)) {
                     td.number { (words::millis(record["t"].as_u64().unwrap_or(started).saturating_sub(started) as f64)) }
                     th scope="row" { (text(record, "step")) }
                     td { (what(record)) }
-                    td.note { (words::cut(&more(record), 300)) }
+                    td.note { @if !record["kept"].is_null() { (words::cut(&record["kept"].to_string(), 300)) } }
                 }
             } }
         } }
@@ -173,28 +173,6 @@ fn colour(record: &Value) -> &'static str {
 
 /// A record in words.
 fn what(record: &Value) -> String {
-    match text(record, "e") {
-        "failed" if record["undo"] == true => format!("attempt {} to undo it failed", record["attempt"]),
-        "failed" => format!("attempt {} failed", record["attempt"]),
-        "unknown" => "nobody knows what became of it".to_owned(),
-        "undoing" => format!("going back: {}", text(&record["reason"], "why")),
-        "undo_started" => "undo started".to_owned(),
-        "skipped" => "left out".to_owned(),
-        "event" => format!("event {}", text(record, "name")),
-        "child" => "its saga has ended".to_owned(),
-        "retried" => "tried again by hand".to_owned(),
-        "ended" => format!("ended: {}", text(&record["outcome"], "outcome")),
-        other => other.replace('_', " "),
-    }
-}
-
-/// What else a record says.
-fn more(record: &Value) -> String {
-    let error = text(record, "error");
-    if !error.is_empty() {
-        return error.to_owned();
-    }
-    let said =
-        ["kept", "body", "reason"].into_iter().map(|name| &record[name]).find(|value| !value.is_null());
-    said.map(ToString::to_string).unwrap_or_default()
+    let told = text(record, "text");
+    if text(record, "e") == "ended" { format!("ended: {told}") } else { told.to_owned() }
 }

@@ -37,19 +37,7 @@ pub fn class(state: ServiceState) -> &'static str {
 
 /// A state in words, with its colour.
 pub fn badge(state: ServiceState) -> Markup {
-    let word = match state {
-        ServiceState::Waiting => "waiting",
-        ServiceState::Building => "building",
-        ServiceState::Preparing => "preparing",
-        ServiceState::Starting => "starting",
-        ServiceState::Ready => "ready",
-        ServiceState::Degraded => "degraded",
-        ServiceState::CrashLoop => "crash loop",
-        ServiceState::BuildFailed => "build failed",
-        ServiceState::Stopped => "stopped",
-        ServiceState::Unknown => "unknown",
-    };
-    html! { span class=(format!("badge {}", class(state))) { (word) } }
+    html! { span class=(format!("badge {}", class(state))) { (state.name()) } }
 }
 
 pub async fn fragment(web: &Web, name: &str) -> Result<Fragment, Refusal> {

@@ -1,13 +1,12 @@
 //! Requests from outside with all the calls that were made because of them.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{Fragment, Web, words};
 use crate::Refusal;
-use crate::api::{LogEntry, LogQuery, Span, SpanQuery};
+use crate::api::{LogEntry, LogQuery, SpanQuery};
+use crate::trace::{Trace, attribute, caller, request, status, traces};
 
 /// Spans that are looked through.
 const READ: usize = 4096;
@@ -31,88 +30,6 @@ pub struct Filter {
     slow: String,
 }
 
-/// The spans of one trace, the first one first.
-struct Trace<'s> {
-    spans: Vec<&'s Span>,
-}
-
-impl<'s> Trace<'s> {
-    fn all(spans: &'s [Span]) -> Vec<Self> {
-        let mut by_id: BTreeMap<&str, Vec<&Span>> = BTreeMap::new();
-        for span in spans {
-            by_id.entry(&span.trace).or_default().push(span);
-        }
-        let mut traces: Vec<Self> = by_id
-            .into_values()
-            .map(|mut spans| {
-                // Of those that began in one millisecond the longer one is around the others.
-                spans.sort_by(|a, b| a.start.cmp(&b.start).then(b.duration_ms.total_cmp(&a.duration_ms)));
-                Self { spans }
-            })
-            .collect();
-        traces.sort_by_key(|trace| std::cmp::Reverse(trace.start()));
-        traces
-    }
-
-    fn start(&self) -> u64 {
-        self.spans.first().map_or(0, |span| span.start)
-    }
-
-    /// From the first beginning to the last end, in milliseconds.
-    fn took(&self) -> f64 {
-        let begin = self.start() as f64;
-        self.spans.iter().map(|span| span.start as f64 + span.duration_ms - begin).fold(0.0, f64::max)
-    }
-
-    fn failed(&self) -> bool {
-        self.spans.iter().any(|span| span.kept == "failed")
-    }
-
-    /// Every span with how deep it is below the first, each after the one that it is a part of.
-    fn tree(&self) -> Vec<(usize, &'s Span)> {
-        let known = |id: &str| self.spans.iter().any(|span| span.id == id);
-        let is_top =
-            |span: &Span| span.parent.as_deref().is_none_or(|parent| !known(parent) || parent == span.id);
-        let mut todo: Vec<(usize, &Span)> =
-            self.spans.iter().rev().filter(|span| is_top(span)).map(|span| (0, *span)).collect();
-        let mut tree = Vec::new();
-        while let Some((depth, span)) = todo.pop() {
-            // Spans come from outside: one that is its own grandparent must not go round for ever.
-            if tree.len() >= self.spans.len() {
-                break;
-            }
-            tree.push((depth, span));
-            let below = self.spans.iter().rev().filter(|other| other.parent.as_deref() == Some(&span.id));
-            todo.extend(below.filter(|other| other.id != span.id).map(|other| (depth + 1, *other)));
-        }
-        tree
-    }
-}
-
-fn attribute(span: &Span, names: &[&str]) -> Option<String> {
-    names.iter().find_map(|name| {
-        Some(match span.attributes.get(*name)? {
-            model::span::Value::Int(number) => number.to_string(),
-            model::span::Value::Text(text) => text.clone(),
-            model::span::Value::Bool(yes) => yes.to_string(),
-        })
-    })
-}
-
-fn request(span: &Span) -> String {
-    let method = attribute(span, &["http.request.method", "rpc.method"]).unwrap_or_default();
-    let path = attribute(span, &["url.path"]).unwrap_or_default();
-    format!("{method} {path}")
-}
-
-fn status(span: &Span) -> String {
-    attribute(span, &["http.response.status_code", "rpc.grpc.status_code", "error.type"]).unwrap_or_default()
-}
-
-fn caller(span: &Span) -> &str {
-    span.caller.as_deref().unwrap_or("gateway")
-}
-
 pub fn list(web: &Web, filter: &Filter) -> Fragment {
     let slower_than_ms = filter.slow.trim().parse().unwrap_or(0);
     let query = SpanQuery {
@@ -123,7 +40,7 @@ pub fn list(web: &Web, filter: &Filter) -> Fragment {
         n: READ,
     };
     let found = web.platform.spans(&query);
-    let traces = Trace::all(&found.spans);
+    let traces = traces(&found.spans);
     let now = words::now();
     let live = html! {
         @if found.dropped > 0 { p.some { (found.dropped) " spans were lost, since too many came at once" } }
@@ -213,12 +130,12 @@ pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
         id.parse().map_err(|e| Refusal { code: "bad_trace", detail: format!("trace: {e}"), status: 400 })?;
     let query = SpanQuery { trace: Some(trace), n: READ, ..SpanQuery::default() };
     let found = web.platform.spans(&query);
-    let traces = Trace::all(&found.spans);
+    let traces = traces(&found.spans);
     let Some(trace) = traces.first() else {
         let detail = format!("no request of the trace {id} is kept any more");
         return Err(Refusal { code: "unknown_trace", detail, status: 404 });
     };
-    let (begin, whole) = (trace.start() as f64, trace.took().max(0.001));
+    let (begin, whole) = (trace.start() as f64, trace.took());
     let lines = web.platform.recent_logs(&LogQuery { services: Vec::new(), n: LINES }).await?;
     let written: Vec<LogEntry> =
         lines.into_iter().filter(|line| line.text.contains(&span_trace(trace))).collect();
@@ -241,7 +158,7 @@ pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
                     div.number { (words::millis(span.duration_ms)) }
                     details { summary { "Details" }
                         dl { @for (name, _) in &span.attributes {
-                            dt { (name) } dd { (attribute(span, &[name]).unwrap_or_default()) }
+                            dt { (name) } dd { (attribute(span, name).unwrap_or_default()) }
                         } }
                         @for attempt in &span.failed_attempts {
                             p.bad { "after " (words::millis(attempt.at_ms)) ": " (attempt.replica) " of " (attempt.release) ": " (attempt.outcome) }

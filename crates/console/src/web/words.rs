@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(crate) use crate::client::escape as segment;
+
 /// Now, in Unix milliseconds.
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -62,12 +64,6 @@ pub fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
 }
 
-/// A text as one segment of a path, or as a value in a query.
-pub fn segment(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
 /// The beginning of a text.
 pub fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
@@ -89,7 +85,6 @@ mod tests {
         let ages: Vec<_> = [0, 59_000, 61_000, 7_200_000, 200_000_000].map(|age| ago(0, age)).into();
         assert_eq!(ages, ["0s", "59s", "1m", "2h", "2d"]);
         assert_eq!(clock(86_400_000 + 3_723_004), "01:02:03.004");
-        assert_eq!(segment("a b/ü"), "a%20b%2F%C3%BC");
         assert_eq!((cut("abc", 3), cut("abcd", 3)), ("abc".to_owned(), "ab…".to_owned()));
     }
 }

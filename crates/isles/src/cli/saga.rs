@@ -1,8 +1,7 @@
 //! `isles saga show|retry|undo`
 
 use clap::Subcommand;
-use saga::api::Detail;
-use saga::record::{Event, Outcome, Reason, Record};
+use saga::api::{Detail, Told};
 
 use super::failure::Failure;
 use super::output;
@@ -75,53 +74,18 @@ fn render(detail: &Detail, now: u64) -> Vec<String> {
         format!("key {}", cut(&summary.key, 100)),
         String::new(),
     ];
-    lines.extend(detail.history.iter().map(|record| {
-        let after = record.at.saturating_sub(summary.started_at);
-        format!("{:>10}  {}", format!("+{after} ms"), told(record))
+    lines.extend(detail.history.iter().map(|line| {
+        let after = line.record.at.saturating_sub(summary.started_at);
+        format!("{:>10}  {}", format!("+{after} ms"), told(line))
     }));
     lines
 }
 
-/// A record in words.
-fn told(record: &Record) -> String {
-    match &record.event {
-        Event::Started { step } => format!("{step}: started"),
-        Event::Failed { step, undo, attempt, error, .. } => {
-            let what = if *undo { "undo" } else { "attempt" };
-            format!("{step}: {what} {attempt} failed: {}", cut(error, 200))
-        }
-        Event::Done { step, .. } => format!("{step}: done"),
-        Event::Skipped { step } => format!("{step}: left out"),
-        Event::Refused { step, status, body } => format!("{step}: refused{}", refusal(*status, body)),
-        Event::Unknown { step, error } => format!("{step}: unknown: {}", cut(error, 200)),
-        Event::Undoing { reason } => format!("going back: {}", because(reason)),
-        Event::UndoStarted { step } => format!("{step}: undo started"),
-        Event::Undone { step } => format!("{step}: undone"),
-        Event::Alert { step, error } => format!("{step}: alert: {}", cut(error, 200)),
-        Event::Event { name, .. } => format!("event {name}"),
-        Event::Child { step, outcome } => format!("{step}: its saga is {}", ended(outcome)),
-        Event::Retried => "tried again by hand".to_owned(),
-        Event::Ended { outcome } => ended(outcome),
-    }
-}
-
-fn refusal(status: Option<u16>, body: &serde_json::Value) -> String {
-    let status = status.map(|s| format!(" with {s}")).unwrap_or_default();
-    if body.is_null() { status } else { format!("{status}: {}", cut(&body.to_string(), 200)) }
-}
-
-fn because(reason: &Reason) -> String {
-    match reason {
-        Reason::Refused { step, status, body } => format!("{step} was refused{}", refusal(*status, body)),
-        Reason::Unknown { step, error } => format!("nobody knows what became of {step}: {}", cut(error, 200)),
-        Reason::Deadline => "the deadline has passed".to_owned(),
-        Reason::Cancelled => "somebody asked for it".to_owned(),
-    }
-}
-
-fn ended(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Done { .. } => "done".to_owned(),
-        Outcome::Undone { reason } => format!("undone: {}", because(reason)),
-    }
+/// A record in words, made harmless for a terminal.
+fn told(told: &Told) -> String {
+    let line = match told.record.event.step() {
+        Some(step) => format!("{step}: {}", told.text),
+        None => told.text.clone(),
+    };
+    text::tame(&line)
 }

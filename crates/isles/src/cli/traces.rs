@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use console::api::{SpanQuery, Spans};
+use console::trace::{Trace, traces};
 
 use super::failure::Failure;
 use super::output;
@@ -61,33 +62,30 @@ pub async fn list(args: ListArgs, before: FileArg) -> Result<(), Failure> {
     let wanted = client.spans(&query).await?;
     // What was asked for is a part of its trace, which is shown whole.
     let all = client.spans(&SpanQuery { n: MOST, ..SpanQuery::default() }).await?;
-    let of_wanted = |trace: &trace::Trace<'_>| {
-        trace.iter().any(|span| wanted.spans.iter().any(|w| w.trace == span.trace))
-    };
-    let mut traces = trace::traces(&all);
-    traces.retain(of_wanted);
-    traces.truncate(args.n);
+    let of_wanted =
+        |trace: &Trace<'_>| trace.spans.iter().any(|span| wanted.spans.iter().any(|w| w.trace == span.trace));
+    let mut found = traces(&all.spans);
+    found.retain(of_wanted);
+    found.truncate(args.n);
     if args.json {
-        return output::json(&traces);
+        return output::json(&found);
     }
-    if traces.is_empty() {
+    if found.is_empty() {
         return output::note(
             "no such trace is kept: a few of each second are, and all that failed or were slow",
         );
     }
     let (width, _) = terminal::size(&std::io::stdout());
-    output::lines(&trace::list(&traces, place::now(), width))
+    output::lines(&trace::list(&found, place::now(), width))
 }
 
 pub async fn show(args: ShowArgs, before: FileArg) -> Result<(), Failure> {
     let place = Place::find(args.file.or(before))?;
     place.status().await?;
-    let Spans { mut spans, dropped } =
+    let Spans { mut spans, .. } =
         place.client().spans(&SpanQuery { n: MOST, ..SpanQuery::default() }).await?;
     spans.retain(|span| span.trace.starts_with(&args.id));
-    let found = Spans { spans, dropped };
-    let traces = trace::traces(&found);
-    match traces.as_slice() {
+    match traces(&spans).as_slice() {
         [one] if args.json => output::json(one),
         [one] => {
             let (width, _) = terminal::size(&std::io::stdout());

@@ -1,12 +1,12 @@
 //! The dashboard's socket and token.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use console::Platform;
 use console::web::guard::Guard;
 use control::Paths;
-use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

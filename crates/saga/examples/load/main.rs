@@ -38,15 +38,7 @@ use tokio::sync::watch;
 
 use outside::Target;
 
-const DEFINITION: &str = "
-saga: order
-steps:
-  - { id: stock, do: world.call, with: { body: { key: $stock.key, sku: $input.sku } }, keep: { id: $body.id }, undo: world.call }
-  - { id: auth, do: world.call, with: { body: { amount: $input.total } }, keep: { id: $body.id }, undo: world.call }
-  - { id: capture, do: world.call, with: { body: { auth: $auth.id } }, pivot: true }
-  - { id: ship, do: world.call, with: { body: { stock: $stock.id } } }
-output: { auth: $auth.id }
-";
+const DEFINITION: &str = include_str!("order.yaml");
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();

@@ -98,13 +98,9 @@ impl Street {
 /// The shop's sagas, which reach the services by way of the gateway.
 async fn sagas(gateway: &Gateway) -> Sagas {
     let shop = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let definitions = ["checkout", "cancellation"]
-        .map(|name| std::fs::read_to_string(shop.join(format!("sagas/{name}.yaml"))).unwrap());
     let contracts =
         ["orders", "inventory", "payments"].map(|service| (service, shop.join(service).join("openapi.yaml")));
-    let definitions: Vec<&str> = definitions.iter().map(String::as_str).collect();
-    let contracts: Vec<_> = contracts.iter().map(|(service, file)| (*service, file.as_path())).collect();
-    let sagas = Sagas::start(&definitions, &contracts).await;
+    let sagas = Sagas::start(&shop.join("sagas"), &contracts, str::to_owned).await;
     for (service, _) in contracts {
         sagas.point(service, &gateway.edge("isles-sagas", service));
     }

@@ -29,23 +29,13 @@ async fn take(
 }
 
 /// The checkout has begun.
-pub async fn begin(
-    service: State<Service>,
-    caller: Caller,
-    order: Path<String>,
-    key: Idempotency,
-) -> Result<Reply, Problem> {
-    take((service, caller, order, key), Step::Begin).await
+pub async fn begin(of: Of) -> Result<Reply, Problem> {
+    take(of, Step::Begin).await
 }
 
 /// Its units are held.
-pub async fn stock_reserved(
-    service: State<Service>,
-    caller: Caller,
-    order: Path<String>,
-    key: Idempotency,
-) -> Result<Reply, Problem> {
-    take((service, caller, order, key), Step::StockReserved).await
+pub async fn stock_reserved(of: Of) -> Result<Reply, Problem> {
+    take(of, Step::StockReserved).await
 }
 
 /// A payment that was authorized.
@@ -55,24 +45,13 @@ pub struct Authorized {
 }
 
 /// The customer's bank agreed.
-pub async fn payment_authorized(
-    service: State<Service>,
-    caller: Caller,
-    order: Path<String>,
-    key: Idempotency,
-    Json(Authorized { payment_id }): Json<Authorized>,
-) -> Result<Reply, Problem> {
-    take((service, caller, order, key), Step::PaymentAuthorized { payment_id }).await
+pub async fn payment_authorized(of: Of, Json(body): Json<Authorized>) -> Result<Reply, Problem> {
+    take(of, Step::PaymentAuthorized { payment_id: body.payment_id }).await
 }
 
 /// It is paid.
-pub async fn confirm(
-    service: State<Service>,
-    caller: Caller,
-    order: Path<String>,
-    key: Idempotency,
-) -> Result<Reply, Problem> {
-    take((service, caller, order, key), Step::Confirm).await
+pub async fn confirm(of: Of) -> Result<Reply, Problem> {
+    take(of, Step::Confirm).await
 }
 
 /// Why an order is abandoned.
@@ -82,32 +61,16 @@ pub struct Abandonment {
 }
 
 /// It came to nothing.
-pub async fn abandon(
-    service: State<Service>,
-    caller: Caller,
-    order: Path<String>,
-    key: Idempotency,
-    Json(Abandonment { failure }): Json<Abandonment>,
-) -> Result<Reply, Problem> {
-    take((service, caller, order, key), Step::Abandon { failure }).await
+pub async fn abandon(of: Of, Json(body): Json<Abandonment>) -> Result<Reply, Problem> {
+    take(of, Step::Abandon { failure: body.failure }).await
 }
 
 /// It will not be shipped.
-pub async fn withdraw(
-    service: State<Service>,
-    caller: Caller,
-    order: Path<String>,
-    key: Idempotency,
-) -> Result<Reply, Problem> {
-    take((service, caller, order, key), Step::Withdraw).await
+pub async fn withdraw(of: Of) -> Result<Reply, Problem> {
+    take(of, Step::Withdraw).await
 }
 
 /// Its money and its units are back.
-pub async fn refunded(
-    service: State<Service>,
-    caller: Caller,
-    order: Path<String>,
-    key: Idempotency,
-) -> Result<Reply, Problem> {
-    take((service, caller, order, key), Step::Refunded).await
+pub async fn refunded(of: Of) -> Result<Reply, Problem> {
+    take(of, Step::Refunded).await
 }

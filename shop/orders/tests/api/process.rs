@@ -253,17 +253,10 @@ async fn database(home: &TempDir) -> String {
 
 /// The shop's sagas, with the world in the place of inventory and payments.
 async fn sagas(world: &World, edit: impl Fn(&str) -> String) -> Sagas {
-    let definitions = ["checkout", "cancellation"].map(|name| {
-        let file = format!("{}/../sagas/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
-        edit(&std::fs::read_to_string(file).unwrap())
-    });
-    let services = ["orders", "inventory", "payments"];
-    let contracts = services.map(|service| {
-        (service, Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(service).join("openapi.yaml"))
-    });
-    let definitions: Vec<&str> = definitions.iter().map(String::as_str).collect();
-    let contracts: Vec<_> = contracts.iter().map(|(service, file)| (*service, file.as_path())).collect();
-    let sagas = Sagas::start(&definitions, &contracts).await;
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let contracts =
+        ["orders", "inventory", "payments"].map(|service| (service, shop.join(service).join("openapi.yaml")));
+    let sagas = Sagas::start(&shop.join("sagas"), &contracts, edit).await;
     sagas.point("inventory", &world.url);
     sagas.point("payments", &world.url);
     sagas

@@ -7,14 +7,13 @@ use axum::{Json as Body, Router};
 use serde::{Deserialize, Serialize};
 use service_kit::auth::Caller;
 use service_kit::clock::{new_id, now_ms};
-use service_kit::extract::{Json, OptionalJson, Path, Query};
+use service_kit::extract::{Json, OptionalJson, Path};
 use service_kit::idempotency::{Idempotency, Once, Reply};
 use service_kit::money::Money;
-use service_kit::page::Page;
 use service_kit::problem::{Checks, Problem};
 
+use super::Shared;
 use super::lost_reply::lost;
-use super::{PaymentQuery, Shared};
 use crate::domain::State as PaymentState;
 use crate::intent::{Payment, Wish};
 use crate::store;
@@ -25,7 +24,7 @@ const MAX_AMOUNT: i64 = 1_000_000_000;
 
 pub fn routes() -> Router<Shared> {
     Router::new()
-        .route("/payments", post(create).get(list))
+        .route("/payments", post(create))
         .route("/payments/{id}", get(one))
         .route("/payments/{id}/confirm", post(confirm))
         .route("/payments/{id}/capture", post(capture))
@@ -208,11 +207,4 @@ async fn one(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Bod
     let mut conn = shared.db.pool().acquire().await?;
     let payment = store::find(&mut conn, &id).await?.ok_or_else(no_payment)?;
     Ok(Body(PaymentView::from(&payment)))
-}
-
-async fn list(
-    State(shared): State<Shared>,
-    Query(query): Query<PaymentQuery>,
-) -> Result<Body<Page<PaymentView>>, Problem> {
-    shared.page(query).await.map(Body)
 }

@@ -120,6 +120,11 @@ impl Service {
         answer(self.request(Method::GET, path).header("x-isles-caller", "isles-sagas")).await
     }
 
+    /// A GET of an admin.
+    pub async fn admin_get(&self, path: &str) -> (u16, Value) {
+        answer(self.request(Method::GET, path).bearer_auth(self.admin_token())).await
+    }
+
     pub fn customer_token(&self, customer: &str) -> String {
         self.signer.customer(customer).unwrap()
     }

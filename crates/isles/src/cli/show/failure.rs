@@ -32,7 +32,7 @@ pub fn block(status: &AppStatus, service: &ServiceStatus, now: u64, symbols: Sym
 
 /// Why a service is not as it should be, in one line. Files below the app's folder are named from there.
 pub fn reason(status: &AppStatus, service: &ServiceStatus, now: u64) -> String {
-    let mut text = style::state_name(service.state).to_owned();
+    let mut text = service.state.name().to_owned();
     let exit = newest_exit(service);
     match (&service.detail, exit) {
         (Some(detail), _) => text.push_str(&format!(": {}", local(&text::plain(detail), &status.root))),

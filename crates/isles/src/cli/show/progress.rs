@@ -75,7 +75,7 @@ fn row(status: &AppStatus, service: &ServiceStatus, name_width: usize, view: &Vi
     let (symbol, label): (_, &str) = match (stopping, ending) {
         (true, true) => (view.symbols.busy[view.tick % view.symbols.busy.len()], "stopping"),
         (true, false) => (view.symbols.done, "stopped"),
-        (false, _) => (view.symbols.of(state, view.tick), style::state_name(state)),
+        (false, _) => (view.symbols.of(state, view.tick), state.name()),
     };
     let paint = |text: &str| if ending { style::busy(text) } else { style::state(state, text) };
     let time = time(status, service, view);
@@ -140,7 +140,7 @@ pub fn changes(before: Option<&AppStatus>, after: &AppStatus, begun: u64) -> Vec
         if old == Some(state) || state == ServiceState::Waiting || passing {
             continue;
         }
-        let label = style::state(state, style::state_name(state));
+        let label = style::state(state, state.name());
         let after = match state {
             ServiceState::Ready => format!(" after {}", text::took(service.since.saturating_sub(begun))),
             _ => detail.map(|d| format!(": {}", text::plain(d))).unwrap_or_default(),

@@ -72,12 +72,12 @@ pub fn render(
 }
 
 fn heading(status: &AppStatus, now: u64) -> String {
+    let name = status.state.name();
     let state = match status.state {
-        AppState::Ready => style::good("ready"),
-        AppState::Starting => style::busy("starting"),
-        AppState::Degraded => style::bad("degraded"),
-        AppState::Stopping => style::busy("stopping"),
-        AppState::Unknown => style::dim("unknown"),
+        AppState::Ready => style::good(name),
+        AppState::Starting | AppState::Stopping => style::busy(name),
+        AppState::Degraded => style::bad(name),
+        AppState::Unknown => style::dim(name),
     };
     let up = text::took(now.saturating_sub(status.started_at));
     format!("{} {state} {}", style::strong(&status.app), style::dim(&format!("up {up}, pid {}", status.pid)))
@@ -175,7 +175,7 @@ fn external_row(external: &ExternalStatus, symbols: Symbols) -> Row {
 
 /// A service that has no replica now.
 fn empty_row(service: &ServiceStatus) -> Row {
-    let mut state = style::state_name(service.state).to_owned();
+    let mut state = service.state.name().to_owned();
     if let (false, Some(detail)) = (service.state.is_failure(), &service.detail) {
         state.push_str(&format!(": {}", text::plain(detail)));
     }

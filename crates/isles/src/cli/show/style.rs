@@ -74,22 +74,6 @@ pub fn phase(phase: &str, text: &str) -> String {
     }
 }
 
-/// The name of a state for a person.
-pub fn state_name(state: ServiceState) -> &'static str {
-    match state {
-        ServiceState::Waiting => "waiting",
-        ServiceState::Building => "building",
-        ServiceState::Preparing => "preparing",
-        ServiceState::Starting => "starting",
-        ServiceState::Ready => "ready",
-        ServiceState::Degraded => "degraded",
-        ServiceState::CrashLoop => "crash loop",
-        ServiceState::BuildFailed => "build failed",
-        ServiceState::Stopped => "stopped",
-        ServiceState::Unknown => "unknown",
-    }
-}
-
 /// Signs that stand before a line.
 #[derive(Debug, Clone, Copy)]
 pub struct Symbols {

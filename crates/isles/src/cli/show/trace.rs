@@ -1,9 +1,7 @@
 //! Traces: one line for each, and one as a waterfall.
 
-use std::collections::{BTreeMap, HashSet};
-
-use console::api::{Span, Spans};
-use model::span::Value;
+use console::api::Span;
+use console::trace::{Trace, caller, status};
 
 use super::table::{self, Cell, Column, Row};
 use super::{style, text, traffic};
@@ -12,26 +10,6 @@ use super::{style, text, traffic};
 const BARS: (usize, usize) = (20, 80);
 /// The longest request line in a waterfall.
 const REQUEST: usize = 48;
-
-/// Spans of one trace, by when they began.
-pub type Trace<'s> = Vec<&'s Span>;
-
-/// The spans as traces, the one that began last first.
-pub fn traces(spans: &Spans) -> Vec<Trace<'_>> {
-    let mut by_id = BTreeMap::<&str, Trace<'_>>::new();
-    for span in &spans.spans {
-        by_id.entry(&span.trace).or_default().push(span);
-    }
-    let mut traces: Vec<Trace<'_>> = by_id.into_values().collect();
-    for trace in &mut traces {
-        // Of those that began in one millisecond the longer one is around the others.
-        trace.sort_by(|a, b| {
-            (a.start, b.duration_ms).partial_cmp(&(b.start, a.duration_ms)).unwrap_or(a.start.cmp(&b.start))
-        });
-    }
-    traces.sort_by_key(|trace| std::cmp::Reverse(trace.first().map(|span| span.start)));
-    traces
-}
 
 /// A line for each trace.
 pub fn list(traces: &[Trace<'_>], now: u64, width: usize) -> Vec<String> {
@@ -46,15 +24,14 @@ pub fn list(traces: &[Trace<'_>], now: u64, width: usize) -> Vec<String> {
         column("KEPT", false, 4),
     ];
     let row = |trace: &Trace<'_>| {
-        let first = trace.first()?;
+        let first = trace.spans.first()?;
         let mut services: Vec<&str> = Vec::new();
-        for span in trace {
+        for span in &trace.spans {
             if !services.contains(&span.callee.as_str()) {
                 services.push(&span.callee);
             }
         }
-        let failed = trace.iter().any(|span| span.kept == "failed");
-        let paint = if failed { style::bad } else { style::good };
+        let paint = if trace.failed() { style::bad } else { style::good };
         let cells = vec![
             Cell::plain(&first.trace),
             Cell::plain(text::age(now.saturating_sub(first.start))),
@@ -72,23 +49,21 @@ pub fn list(traces: &[Trace<'_>], now: u64, width: usize) -> Vec<String> {
 
 /// One trace, each span below the one that it is a part of, with a bar for its time.
 pub fn waterfall(trace: &Trace<'_>, width: usize) -> Vec<String> {
-    let Some(first) = trace.first() else { return Vec::new() };
-    let begin = first.start as f64;
-    let end = trace.iter().map(|span| span.start as f64 + span.duration_ms).fold(begin, f64::max);
-    let whole = (end - begin).max(0.001);
-    let lines: Vec<(String, String, &Span)> = order(trace)
+    let Some(first) = trace.spans.first() else { return Vec::new() };
+    let (begin, whole) = (trace.start() as f64, trace.took());
+    let lines: Vec<(String, String, &Span)> = trace
+        .tree()
         .into_iter()
         .map(|(depth, span)| {
-            let caller = span.caller.as_deref().unwrap_or("gateway");
-            (format!("{}{caller} → {}", "  ".repeat(depth), span.callee), request(span), span)
+            (format!("{}{} → {}", "  ".repeat(depth), caller(span), span.callee), request(span), span)
         })
         .collect();
     let names = lines.iter().map(|(name, ..)| text::width(name)).max().unwrap_or(0);
     let requests = lines.iter().map(|(_, request, _)| text::width(request)).max().unwrap_or(0);
     // What is beside the bars: status, time, and the gaps.
     let bars = width.saturating_sub(names + requests + 26).clamp(BARS.0, BARS.1);
-    let title = format!("trace {}, {}", first.trace, text::count(trace.len(), "request"));
-    let mut out = vec![format!("{title}, {}", traffic::latency(end - begin)), String::new()];
+    let title = format!("trace {}, {}", first.trace, text::count(trace.spans.len(), "request"));
+    let mut out = vec![format!("{title}, {}", traffic::latency(whole)), String::new()];
     for (name, request, span) in &lines {
         let bar = bar((span.start as f64 - begin) / whole, span.duration_ms / whole, bars);
         let failed = span.kept == "failed";
@@ -120,39 +95,6 @@ pub fn waterfall(trace: &Trace<'_>, width: usize) -> Vec<String> {
     out
 }
 
-/// Every span with its depth, parents before what belongs to them.
-fn order<'s>(trace: &Trace<'s>) -> Vec<(usize, &'s Span)> {
-    let ids: HashSet<&str> = trace.iter().map(|span| span.id.as_str()).collect();
-    // A service that makes spans of its own is the parent of its calls, and not known here: then the call that made it act is.
-    let parent = |span: &Span| -> Option<&'s str> {
-        if let Some(known) = span.parent.as_deref().filter(|id| ids.contains(id) && *id != span.id) {
-            return trace.iter().find(|other| other.id == known).map(|other| other.id.as_str());
-        }
-        let caller = span.caller.as_deref()?;
-        let acted =
-            |other: &&&'s Span| other.callee == caller && other.start <= span.start && other.id != span.id;
-        trace.iter().rev().find(acted).map(|other| other.id.as_str())
-    };
-    let mut children = BTreeMap::<Option<&str>, Vec<&'s Span>>::new();
-    for span in trace {
-        children.entry(parent(span)).or_default().push(span);
-    }
-    let mut out: Vec<(usize, &'s Span)> = Vec::new();
-    let mut stack: Vec<(usize, &'s Span)> = Vec::new();
-    let push = |stack: &mut Vec<_>, of: Option<&str>, depth| {
-        stack.extend(children.get(&of).into_iter().flatten().rev().map(|span| (depth, *span)));
-    };
-    push(&mut stack, None, 0);
-    while let Some((depth, span)) = stack.pop() {
-        out.push((depth, span));
-        push(&mut stack, Some(&span.id), depth + 1);
-    }
-    // Whoever is their own ancestor has no place above.
-    let shown: HashSet<&str> = out.iter().map(|(_, span)| span.id.as_str()).collect();
-    out.extend(trace.iter().filter(|span| !shown.contains(span.id.as_str())).map(|span| (0, *span)));
-    out
-}
-
 /// A bar of a part of the whole, both from 0 to 1; at least one column.
 fn bar(from: f64, part: f64, width: usize) -> String {
     let columns = |share: f64| (share.clamp(0.0, 1.0) * width as f64).round() as usize;
@@ -161,35 +103,20 @@ fn bar(from: f64, part: f64, width: usize) -> String {
     format!("{}{}{}", " ".repeat(start), "▬".repeat(length), " ".repeat(width - start - length))
 }
 
+/// The beginning of the request line.
 fn request(span: &Span) -> String {
-    let method = attribute(span, "http.request.method").unwrap_or_default();
-    let line = text::plain(&format!("{method} {}", attribute(span, "url.path").unwrap_or_default()));
+    let line = text::plain(&console::trace::request(span));
     match line.char_indices().nth(REQUEST) {
         Some((cut, _)) => format!("{}…", &line[..cut]),
         None => line,
     }
 }
 
-/// The status of HTTP, or why there is none.
-fn status(span: &Span) -> String {
-    let code = attribute(span, "http.response.status_code");
-    match attribute(span, "isles.cancelled") {
-        Some(_) => "left".to_owned(),
-        None => code.or_else(|| attribute(span, "error.type")).unwrap_or_else(|| "-".to_owned()),
-    }
-}
-
-fn attribute(span: &Span, name: &str) -> Option<String> {
-    Some(match span.attributes.get(name)? {
-        Value::Int(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
-        Value::Bool(yes) => yes.to_string(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use console::api::FailedAttempt;
+    use console::api::{FailedAttempt, Spans};
+    use console::trace::traces;
+    use model::span::Value;
 
     use super::*;
     use crate::cli::testing::plain;
@@ -243,7 +170,7 @@ mod tests {
     #[test]
     fn each_trace_is_a_line() {
         let spans = checkout();
-        insta::assert_snapshot!(plain(&list(&traces(&spans), 5_000, 100)), @r#"
+        insta::assert_snapshot!(plain(&list(&traces(&spans.spans), 5_000, 100)), @r#"
         TRACE  AGE   TOOK  STATUS  REQUEST           TO                                       KEPT
         t2      2s  2.0ms  200     POST /catalog     catalog                                  sampled
         t1      4s  110ms  502     POST /storefront  storefront, orders, inventory, payments  failed
@@ -253,7 +180,7 @@ mod tests {
     #[test]
     fn a_trace_is_a_waterfall() {
         let spans = checkout();
-        insta::assert_snapshot!(plain(&waterfall(&traces(&spans)[1], 100)), @r#"
+        insta::assert_snapshot!(plain(&waterfall(&traces(&spans.spans)[1], 100)), @r#"
         trace t1, 4 requests, 110ms
 
         gateway → storefront    POST /storefront  502     ▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬     110ms
@@ -273,8 +200,8 @@ mod tests {
             ],
             dropped: 0,
         };
-        assert_eq!(waterfall(&traces(&spans)[0], 80).len(), 4);
-        assert!(waterfall(&Vec::new(), 80).is_empty());
+        assert_eq!(waterfall(&traces(&spans.spans)[0], 80).len(), 4);
+        assert!(waterfall(&Trace { spans: vec![] }, 80).is_empty());
     }
 
     #[test]
