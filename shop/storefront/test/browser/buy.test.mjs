@@ -3,13 +3,11 @@
 // Run it with SHOP_URL=http://127.0.0.1:8080 npm run test:browser. The browser is $CHROMIUM or /usr/bin/chromium.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import test, { after, before } from "node:test";
 import { chromium } from "playwright-core";
+import { whole } from "./whole.mjs";
 
 const SHOP = (process.env.SHOP_URL ?? "").replace(/\/+$/, "");
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const ARGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const options = { skip: SHOP === "" ? "SHOP_URL is not set" : false, timeout: 120_000 };
 let browser;
@@ -84,12 +82,7 @@ async function until(read, wanted) {
 }
 
 async function checkPage(page, what) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-  const bad = violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 3).join(" | ")}`);
-  assert.deepEqual(bad, [], `accessibility of ${what}`);
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.equal(overflow, 0, `${what} scrolls sideways by ${overflow} px`);
+  await whole(page, what);
   const broken = await page.evaluate(async () => {
     for (const image of document.images) image.loading = "eager";
     await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));

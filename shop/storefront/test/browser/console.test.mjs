@@ -1,14 +1,13 @@
 // The dashboard of the running shop, with a real browser: CONSOLE_URL is what `isles console` prints.
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
 import test, { after, before } from "node:test";
 import { chromium } from "playwright-core";
+import { whole } from "./whole.mjs";
 
 const CONSOLE = process.env.CONSOLE_URL ?? "";
 // Where pictures of the pages are put, for docs/images; none are made without it.
 const SHOTS = process.env.CONSOLE_SHOTS ?? "";
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const options = { skip: CONSOLE === "" ? "CONSOLE_URL is not set" : false, timeout: 120_000 };
 const BASE = CONSOLE === "" ? "" : new URL(CONSOLE).origin;
 let browser;
@@ -38,15 +37,6 @@ async function open(t, settings = {}) {
   await page.goto(CONSOLE);
   assert.equal(page.url(), `${BASE}/`, "the token is not in the address");
   return page;
-}
-
-async function whole(page, what) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-  const bad = violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 3).join(" | ")}`);
-  assert.deepEqual(bad, [], `accessibility of ${what}`);
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.equal(overflow, 0, `${what} scrolls sideways by ${overflow} px`);
 }
 
 const PAGES = [
