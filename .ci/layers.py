@@ -15,7 +15,7 @@ PURE = {"model", "manifest", "contract", "planner"}
 MAY_USE = {
     "model": set(),
     "manifest": {"model"},
-    "contract": set(),
+    "contract": {"model"},
     "planner": {"model"},
     "supervisor": {"model"},
     "proxy": {"model"},

@@ -15,8 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, LogItem, LogQuery, PlanReport, PlanRequest, Problem,
-    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, SpanQuery, Spans, Traffic, UsageReport,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogItem, LogQuery, PlanReport,
+    PlanRequest, Problem, ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, SpanQuery, Spans,
+    Traffic, UsageReport,
 };
 use crate::socket;
 
@@ -133,6 +134,11 @@ impl Client {
     /// What was called of a service within the last days.
     pub async fn usage(&self, service: &str, days: u64) -> Result<UsageReport, ClientError> {
         self.get(&format!("/v1/services/{}/usage?days={days}", escape(service))).await
+    }
+
+    /// How real requests and answers of a service compare with its contract.
+    pub async fn drift(&self, service: &str) -> Result<DriftReport, ClientError> {
+        self.get(&format!("/v1/services/{}/drift", escape(service))).await
     }
 
     /// Begins an orderly end.

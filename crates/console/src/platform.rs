@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, LogEntry, LogQuery, PlanReport, PlanRequest,
-    ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic, UsageReport,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogEntry, LogQuery, PlanReport,
+    PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic, UsageReport,
 };
 
 /// A running app, as the API sees it.
@@ -41,6 +41,9 @@ pub trait Platform: Send + Sync + 'static {
 
     /// What was called of `service` within the last days.
     fn usage(&self, service: &str, days: u64) -> BoxFuture<'_, Result<UsageReport, Refusal>>;
+
+    /// How real requests and answers of `service` compare with its contract.
+    fn drift(&self, service: &str) -> DriftReport;
 
     /// The latest `query.n` lines of the services asked for, oldest first.
     ///

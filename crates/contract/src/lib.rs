@@ -13,7 +13,7 @@
 //!
 //! How documents are read: [`files`] and [`tree`] keep where everything stands, [`schema`] takes what is said of a value
 //! together, [`openapi`] finds operations; [`proto`] does the same for `.proto` files. [`compare`] finds what differs,
-//! and [`rules`] say what that means. Nothing is written, no clock is read, and every input is bounded in size.
+//! and [`rules`] say what that means; [`shapes`] says it as JSON Schema. Nothing is written, no clock is read, and every input is bounded in size.
 
 mod compare;
 mod fault;
@@ -24,6 +24,7 @@ mod proto;
 pub mod report;
 pub mod rules;
 mod schema;
+mod shapes;
 mod tree;
 
 use std::path::Path;
@@ -90,6 +91,16 @@ impl Contract {
                     requests: vec![("POST".to_owned(), format!("/{}", proto::operation(&method).key))],
                 })
                 .collect(),
+        }
+    }
+}
+
+impl Contract {
+    /// What requests and answers look like, for checking real ones; none of protobuf, whose encoding says it.
+    pub fn shapes(&self) -> Option<model::shapes::Shapes> {
+        match &self.form {
+            Form::OpenApi(api) => Some(shapes::of(api)),
+            Form::Proto(_) => None,
         }
     }
 }

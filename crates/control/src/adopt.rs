@@ -27,6 +27,7 @@ pub(crate) async fn adopt(world: &World, recorded: &ObservedState) {
             health: spec.health.clone(),
             stop: spec.stop,
             memory: service.limits.memory,
+            cpu: service.limits.cpu,
         };
         Some(adopt_one(world, spec, state))
     });

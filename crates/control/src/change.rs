@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Settings of a service that hold as soon as they are known.
 const AT_ONCE: [&str; 4] = ["scale", "limits", "deploy", "watch"];
 /// Settings with which processes are started: they hold for each from its next start.
-const AT_START: [&str; 3] = ["health", "stop", "limits.memory"];
+const AT_START: [&str; 4] = ["health", "stop", "limits.memory", "limits.cpu"];
 
 /// One part of the app that is declared in another way.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{DesiredState, Operation, ProcessId, ServiceName, ServiceSpec};
+use model::{DesiredState, ProcessId, ServiceName, ServiceSpec};
 use planner::rollout::Rollout;
 use supervisor::Supervisor;
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ use crate::sagas::SAGAS;
 use crate::status::Status;
 use crate::store::{EdgeKey, Store, StoreError};
 use crate::traffic::Traffic;
-use crate::usage::{self, Called, Usage};
+use crate::usage::{self, Usage, Used};
 use crate::world::{DataPlane, Mode, State, Wishes, World, now};
 
 /// How long requests that are in flight at the gateway may take when the app ends.
@@ -214,14 +214,19 @@ impl Control {
         &self.world.traffic
     }
 
-    /// What was called of a service within the last `days`, and the operations of the contract that is in charge.
-    pub async fn usage(&self, service: &str, days: u64) -> Result<(Vec<Called>, Vec<Operation>), Refused> {
+    /// What was called of a service within the last `days`, and what could have been.
+    pub async fn usage(&self, service: &str, days: u64) -> Result<Used, Refused> {
         let (name, world) = (self.service(service)?.name, self.world.clone());
         let operations =
             world.operations.get().get(&name).map(|known| known.all.to_vec()).unwrap_or_default();
-        let called = tokio::task::spawn_blocking(move || usage::of(&world, &name, days)).await;
-        let called = called.map_err(|e| Refused::Store(e.to_string()))?;
-        Ok((called.map_err(|e| Refused::Store(e.to_string()))?, operations))
+        let within = Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+        let desired = world.desired.get();
+        let routes = desired.gateway.iter().flat_map(|gateway| &gateway.routes).filter(|r| r.service == name);
+        let routes: Vec<String> = routes.map(|route| crate::routes::route(route).name()).collect();
+        let rows = tokio::task::spawn_blocking(move || usage::of(&world, &name, within)).await;
+        let rows = rows.map_err(|e| Refused::Store(e.to_string()))?;
+        let rows = rows.map_err(|e| Refused::Store(e.to_string()))?;
+        Ok(rows.used(operations, routes.into_iter()))
     }
 
     /// Captured output as it comes.

@@ -1,6 +1,7 @@
 //! Whether a release may take another one's place: asked before anything of it is started.
 
 use futures_util::future::BoxFuture;
+use model::shapes::Shapes;
 use model::{Operation, ServiceSpec};
 
 use crate::release::Release;
@@ -15,12 +16,9 @@ pub struct Proposal {
     pub old: Option<Release>,
     /// What is to take its place. Its [`Release::placed`] has the contract's path.
     pub new: Release,
-    /// What was called of the service within the last [`DAYS`].
+    /// What was called of the service within `deploy.used_within`.
     pub called: Vec<Called>,
 }
-
-/// For so many days a call says that somebody needs an operation.
-pub const DAYS: u64 = 7;
 
 /// What is said of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,11 +29,20 @@ pub struct Judgement {
     pub notes: Vec<String>,
 }
 
+/// What a contract says of its operations.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Said {
+    /// All of them.
+    pub operations: Vec<Operation>,
+    /// What requests and answers are to be like.
+    pub shapes: Option<Shapes>,
+}
+
 /// Knows contracts.
 pub trait Gate: Send + Sync + 'static {
     /// Judges a release. An error says that nobody can tell, and fails the deploy.
     fn judge(&self, proposal: Proposal) -> BoxFuture<'_, Result<Judgement, String>>;
 
-    /// The operations of a release's contract; none where there is none, or none that can be read. Blocks.
-    fn operations(&self, release: &Release) -> Vec<Operation>;
+    /// What a release's contract says; nothing where there is none, or none that can be read. Blocks.
+    fn read(&self, release: &Release) -> Said;
 }

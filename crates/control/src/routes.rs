@@ -108,7 +108,8 @@ fn certificate(tls: &GatewayTls, paths: &Paths) -> TlsSource {
     }
 }
 
-fn route(route: &model::GatewayRoute) -> Route {
+/// The gateway's route as the data plane is told of it.
+pub(crate) fn route(route: &model::GatewayRoute) -> Route {
     Route {
         path: route.path.clone(),
         host: route.host.clone(),
@@ -118,6 +119,7 @@ fn route(route: &model::GatewayRoute) -> Route {
         timeout: route.timeout,
         rate_limit: route.rate_limit,
         max_body: route.max_body,
+        enforce_contract: route.enforce_contract,
     }
 }
 
@@ -127,6 +129,7 @@ fn upstream(service: &ServiceSpec, known: &Known<'_>) -> Upstream {
         .replicas
         .iter()
         .filter(|(id, r)| id.service == service.name && r.phase == Phase::Ready);
+    let contract = known.operations.get(&service.name);
     Upstream {
         protocol: service.protocol,
         endpoints: ready
@@ -140,7 +143,8 @@ fn upstream(service: &ServiceSpec, known: &Known<'_>) -> Upstream {
         in_flight: service.limits.in_flight,
         shares: known.shares.get(&service.name).cloned().unwrap_or_default(),
         sticky: service.deploy.sticky.clone(),
-        operations: known.operations.get(&service.name).map(|of| of.all.to_vec()).unwrap_or_default(),
+        operations: contract.map(|of| of.all.to_vec()).unwrap_or_default(),
+        shapes: contract.and_then(|of| of.shapes.clone()),
         outside: None,
         hold: service.scale.to_zero(),
         patient: false,
@@ -158,6 +162,7 @@ fn outside(external: &External) -> Upstream {
         shares: vec![],
         sticky: None,
         operations: vec![],
+        shapes: None,
         hold: false,
         patient: false,
         outside: Some(Outside { url: external.url.clone(), ca: external.ca.clone(), trace: external.trace }),
@@ -176,6 +181,7 @@ fn saga_api(sagas: &Sagas) -> Upstream {
         shares: vec![],
         sticky: None,
         operations: vec![],
+        shapes: None,
         outside: None,
         hold: false,
         // Whoever wants the outcome waits for a whole saga.

@@ -29,9 +29,16 @@ pub fn service(name: &str, calls: &[&str]) -> ServiceSpec {
             hold: Duration::from_secs(5),
             success: 99.0,
             ready: Duration::from_secs(60),
+            used_within: Duration::from_secs(604_800),
             sticky: None,
         },
-        limits: Limits { timeout: Duration::from_secs(5), retries: 1, in_flight: 512, memory: None },
+        limits: Limits {
+            timeout: Duration::from_secs(5),
+            retries: 1,
+            in_flight: 512,
+            memory: None,
+            cpu: None,
+        },
         before_start: None,
         watch: vec![],
         stop: StopPolicy { signal: StopSignal::Term, grace: Duration::from_secs(10) },
@@ -93,5 +100,6 @@ pub fn edge(caller: Option<&str>, callee: &str) -> EdgeSignals {
         circuit: Circuit::Closed,
         openings: 0,
         operations: vec![],
+        routes: vec![],
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{ProcessId, ServiceName};
+use model::{Operation, ProcessId, ServiceName};
 use proxy::link::Signals;
 use rusqlite::params;
 
@@ -58,6 +58,53 @@ impl Called {
     }
 }
 
+/// What is known of a service's usage.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Used {
+    /// What was called, by operation and caller.
+    pub called: Vec<Called>,
+    /// The operations of the contract that is in charge.
+    pub operations: Vec<Operation>,
+    /// The routes of the gateway to it, by name, and how often each was taken, if it was.
+    pub routes: Vec<(String, Option<Called>)>,
+}
+
+/// In place of an operation's name in the table: a route of the gateway. No method of HTTP is written like that.
+const ROUTE: &str = "route ";
+
+/// What the table has of a service.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// Calls of operations, and of what is none.
+    pub called: Vec<Called>,
+    /// Routes of the gateway that were taken, by name.
+    taken: BTreeMap<String, Called>,
+}
+
+impl Rows {
+    fn of(rows: Vec<Called>) -> Self {
+        let route =
+            |row: &Called| row.operation.as_ref().and_then(|o| o.strip_prefix(ROUTE)).map(str::to_owned);
+        let mut found = Self::default();
+        for row in rows {
+            match route(&row) {
+                Some(name) => drop(found.taken.insert(name, row)),
+                None => found.called.push(row),
+            }
+        }
+        found
+    }
+
+    /// With what could have been called: operations, and names of routes.
+    pub fn used(mut self, operations: Vec<Operation>, routes: impl Iterator<Item = String>) -> Used {
+        let routes = routes.map(|name| {
+            let taken = self.taken.remove(&name);
+            (name, taken)
+        });
+        Used { routes: routes.collect(), called: self.called, operations }
+    }
+}
+
 /// A caller and an operation of a callee.
 type Key = (ServiceName, Option<ServiceName>, Option<String>);
 
@@ -86,13 +133,19 @@ impl Usage {
         }
         state.process = Some(process);
         for edge in &signals.edges {
-            for counts in &edge.operations {
-                let key = (edge.callee.clone(), edge.caller.clone(), counts.name.clone());
-                let before = state.seen.insert((edge.listener, key.clone()), counts.ends).unwrap_or_default();
+            let operations = edge.operations.iter().map(|counts| (counts.name.clone(), counts.ends));
+            // How they ended is counted with their operations.
+            let routes = edge
+                .routes
+                .iter()
+                .map(|(name, taken)| (Some(format!("{ROUTE}{name}")), [0, *taken, 0, 0, 0]));
+            for (name, ends) in operations.chain(routes) {
+                let key = (edge.callee.clone(), edge.caller.clone(), name);
+                let before = state.seen.insert((edge.listener, key.clone()), ends).unwrap_or_default();
                 // With another contract counting begins anew.
-                let went_on = counts.ends.iter().zip(before).all(|(now, before)| *now >= before);
+                let went_on = ends.iter().zip(before).all(|(now, before)| *now >= before);
                 let before = if went_on { before } else { Ends::default() };
-                let fresh = |end: usize| counts.ends[end] - before[end];
+                let fresh = |end: usize| ends[end] - before[end];
                 if !begins && (0..5).any(|end| fresh(end) > 0) {
                     let due = state.due.entry((key, at / HOUR)).or_default();
                     (0..5).for_each(|end| due[end] += fresh(end));
@@ -184,10 +237,12 @@ impl Store {
     }
 }
 
-/// What was called of a service within the last `days`, up to now. Blocks.
-pub fn of(world: &World, service: &ServiceName, days: u64) -> Result<Vec<Called>, StoreError> {
+/// What was called of a service within this time, up to now. Blocks.
+pub(crate) fn of(world: &World, service: &ServiceName, within: Duration) -> Result<Rows, StoreError> {
     world.usage.flush(&world.store)?;
-    world.store.usage(service, now().saturating_sub(days.min(DAYS) * 24 * HOUR))
+    let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).min(DAYS * 24 * HOUR);
+    let since = now().saturating_sub(within);
+    Ok(Rows::of(world.store.usage(service, since)?))
 }
 
 /// Writes counts down now and then, and at the end.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use model::shapes::ShapesFile;
 use model::{DesiredState, ObservedState, Phase, ProcessId, ReleaseId, ReplicaId, ServiceName, Share};
 use planner::rollout::Deployment;
 use proxy::link::Signals;
@@ -74,6 +75,8 @@ pub struct Operations {
     pub release: ReleaseId,
     /// All of them.
     pub all: Arc<Vec<model::Operation>>,
+    /// What requests and answers of them are to be like, where that is known.
+    pub shapes: Option<ShapesFile>,
 }
 
 /// A piece of state that can be waited for.

@@ -1,83 +1,106 @@
 //! The contract gate: a release that would break somebody who really calls is refused, with their names.
 //!
-//! What counts as a caller: whoever called the operation within the last days, as the data plane has counted it, and every
-//! saga that is declared, for what it does and for what it undoes.
+//! What counts as a caller: whoever called the operation within `deploy.used_within`, as the data plane has counted it, and
+//! every saga that is declared, or that began with an older definition and is not over, for what it does and for what it undoes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use contract::{Change, Contract, Day, OperationRef, Severity};
 use control::Release;
-use control::gate::{DAYS, Gate, Judgement, Proposal};
+use control::gate::{Gate, Judgement, Proposal, Said};
 use control::usage::Called;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use model::Operation;
+use saga::engine::Engine;
 use saga::plan::{Kind, Plan, Undo};
+use tokio::sync::watch;
 
 /// Changes of one operation that are named.
 const NAMED: usize = 3;
 
 /// Compares contracts, and knows what sagas need.
-#[derive(Debug, Default)]
 pub struct ContractGate {
-    needs: Vec<Need>,
+    declared: Vec<Plan>,
+    /// The engine, which is there soon after the gate; none where the app has no sagas.
+    engine: Option<watch::Receiver<Option<Engine>>>,
 }
 
 /// A saga needs an operation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Need {
     saga: String,
     service: String,
     operation_id: String,
     undo: bool,
+    /// Only what began before the definition was changed.
+    unfinished: bool,
 }
 
 impl ContractGate {
-    /// Speaks for these sagas too.
-    pub fn new(plans: &[Plan]) -> Self {
-        let mut needs = Vec::new();
-        for plan in plans {
-            for step in &plan.steps {
-                let mut need = |call: &saga::plan::Call, undo| {
-                    needs.push(Need {
-                        saga: plan.name.clone(),
-                        service: call.service.clone(),
-                        operation_id: call.operation.clone(),
-                        undo,
-                    });
-                };
-                if let Kind::Call(call) = &step.kind {
-                    need(call, false);
-                }
-                if let Undo::Call(call) = &step.undo {
-                    need(call, true);
-                }
+    /// Speaks for these sagas too, and for what runs in the engine.
+    pub fn new(declared: &[Plan], engine: Option<watch::Receiver<Option<Engine>>>) -> Self {
+        Self { declared: declared.to_vec(), engine }
+    }
+
+    /// What sagas need of a service. An error says that nobody can tell.
+    async fn needs(&self, service: &str) -> Result<Vec<Need>, String> {
+        let mut needs: Vec<Need> = self.declared.iter().flat_map(|plan| needs_of(plan, false)).collect();
+        if let Some(engine) = &self.engine {
+            let mut engine = engine.clone();
+            let engine = engine.wait_for(Option::is_some).await.map_err(|_| "the app is ending")?.clone();
+            if let Some(engine) = engine {
+                let plans = engine.plans_in_use().await;
+                let plans = plans.map_err(|e| format!("what unfinished sagas need is not known: {e}"))?;
+                let older = plans.iter().filter(|plan| !self.declared.contains(plan));
+                needs.extend(older.flat_map(|plan| needs_of(plan, true)));
             }
         }
-        Self { needs }
+        needs.retain(|need| need.service == service);
+        Ok(needs)
     }
+}
+
+fn needs_of(plan: &Plan, unfinished: bool) -> Vec<Need> {
+    let need = |call: &saga::plan::Call, undo| Need {
+        saga: plan.name.clone(),
+        service: call.service.clone(),
+        operation_id: call.operation.clone(),
+        undo,
+        unfinished,
+    };
+    let mut needs = Vec::new();
+    for step in &plan.steps {
+        if let Kind::Call(call) = &step.kind {
+            needs.push(need(call, false));
+        }
+        if let Undo::Call(call) = &step.undo {
+            needs.push(need(call, true));
+        }
+    }
+    needs
 }
 
 impl Gate for ContractGate {
     fn judge(&self, proposal: Proposal) -> BoxFuture<'_, Result<Judgement, String>> {
-        let service = proposal.service.name.to_string();
-        let needs: Vec<Need> = self.needs.iter().filter(|need| need.service == service).cloned().collect();
         let now = Timestamp::now();
         async move {
+            let needs = self.needs(proposal.service.name.as_str()).await?;
             let judged = tokio::task::spawn_blocking(move || judge(&proposal, &needs, now)).await;
             judged.map_err(|e| e.to_string())?
         }
         .boxed()
     }
 
-    fn operations(&self, release: &Release) -> Vec<Operation> {
-        let Some(path) = release.placed().contract else { return Vec::new() };
+    fn read(&self, release: &Release) -> Said {
+        let Some(path) = release.placed().contract else { return Said::default() };
         match contract::load(&path) {
-            Ok(contract) => operations(&contract),
+            Ok(contract) => Said { operations: operations(&contract), shapes: contract.shapes() },
             Err(fault) => {
                 tracing::warn!("the operations of {} are not known: {fault}", release.spec.name);
-                Vec::new()
+                Said::default()
             }
         }
     }
@@ -97,6 +120,7 @@ fn operations(contract: &Contract) -> Vec<Operation> {
 
 fn judge(proposal: &Proposal, needs: &[Need], now: Timestamp) -> Result<Judgement, String> {
     let Some(old) = &proposal.old else { return Ok(Judgement::default()) };
+    let within = proposal.service.deploy.used_within;
     let read = |release: &Release| release.placed().contract.map(|path| contract::load(&path)).transpose();
     let after = read(&proposal.new).map_err(|fault| format!("its contract cannot be read: {fault}"))?;
     let noted = |note: String| Judgement { notes: vec![note], ..Judgement::default() };
@@ -105,20 +129,20 @@ fn judge(proposal: &Proposal, needs: &[Need], now: Timestamp) -> Result<Judgemen
         (Ok(None), Some(_)) => Ok(Judgement::default()),
         (_, None) => {
             let what = "its contract is gone".to_owned();
-            Ok(of_callers(what, &callers(&proposal.called, |_| true, needs, now)))
+            Ok(of_callers(what, &callers(&proposal.called, |_| true, needs, now), within))
         }
         (Err(fault), Some(_)) => {
             Ok(noted(format!("the contract that runs cannot be read, so nothing was compared: {fault}")))
         }
-        (Ok(Some(before)), Some(after)) => compare(&before, &after, &proposal.called, needs, now),
+        (Ok(Some(before)), Some(after)) => compare(&before, &after, proposal, needs, now),
     }
 }
 
 /// What breaks somebody is a reason, what breaks nobody a note.
-fn of_callers(what: String, callers: &[String]) -> Judgement {
+fn of_callers(what: String, callers: &[String], within: Duration) -> Judgement {
     match callers {
         [] => Judgement {
-            notes: vec![format!("{what}: nobody has called it for {DAYS} days")],
+            notes: vec![format!("{what}: nobody has called it for {}", span(within))],
             reasons: vec![],
         },
         some => Judgement { reasons: vec![format!("{what}: used by {}", some.join(", "))], notes: vec![] },
@@ -128,7 +152,7 @@ fn of_callers(what: String, callers: &[String]) -> Judgement {
 fn compare(
     before: &Contract,
     after: &Contract,
-    called: &[Called],
+    proposal: &Proposal,
     needs: &[Need],
     now: Timestamp,
 ) -> Result<Judgement, String> {
@@ -143,9 +167,13 @@ fn compare(
         let is_it =
             |need: &&Need| operation.is_none_or(|o| o.operation_id.as_ref() == Some(&need.operation_id));
         let mine: Vec<Need> = needs.iter().filter(is_it).cloned().collect();
-        let callers = callers(called, |name| operation.is_none_or(|o| o.key == name), &mine, now);
+        let callers = callers(&proposal.called, |name| operation.is_none_or(|o| o.key == name), &mine, now);
         let what = operation.map_or("everything".to_owned(), |o| format!("`{}`", o.key));
-        let found = of_callers(format!("breaks {what} ({})", sentences(&changes)), &callers);
+        let found = of_callers(
+            format!("breaks {what} ({})", sentences(&changes)),
+            &callers,
+            proposal.service.deploy.used_within,
+        );
         judgement.reasons.extend(found.reasons);
         judgement.notes.extend(found.notes);
         said.extend(mine.into_iter().map(|need| need.operation_id));
@@ -187,8 +215,19 @@ fn callers(called: &[Called], is_one: impl Fn(&str) -> bool, needs: &[Need], now
 }
 
 fn saga(need: &Need) -> String {
+    let which = if need.unfinished { " as defined before, some of which are not over" } else { "" };
     let undo = if need.undo { ", to undo" } else { "" };
-    format!("saga {}{undo}", need.saga)
+    format!("saga {}{which}{undo}", need.saga)
+}
+
+/// A time in whole days, or in hours where it is none.
+fn span(time: Duration) -> String {
+    let hours = time.as_secs() / 3600;
+    match (hours / 24, hours % 24) {
+        (1, 0) => "a day".to_owned(),
+        (days, 0) => format!("{days} days"),
+        _ => format!("{hours} h"),
+    }
 }
 
 /// The first of them, each once.

@@ -167,6 +167,22 @@ fn doctor_names_a_taken_port() {
 }
 
 #[test]
+fn doctor_says_whether_a_limit_of_processors_can_be_kept() {
+    let finding = |manifest: &str| {
+        let done = isles(app(manifest).path(), &["doctor", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&out(&done)).unwrap();
+        json["findings"].as_array().unwrap().iter().find(|f| f["topic"] == "cpu").unwrap().clone()
+    };
+    let kept = supervisor::cgroup::cpu_trouble().is_none();
+    println!("kept by control groups: {kept}");
+    let wanted = finding(&format!("{GOOD}\nlimits = {{ cpu = 0.5 }}\n"));
+    assert_eq!(wanted["level"], if kept { "ok" } else { "warn" }, "{wanted}");
+    let found = wanted["found"].as_str().unwrap();
+    assert_eq!(found.contains("`limits.cpu` has no effect"), !kept, "{found}");
+    assert_eq!(finding(GOOD)["level"], "ok", "nobody asks for it");
+}
+
+#[test]
 fn completions_are_scripts() {
     let folder = app(GOOD);
     for shell in ["bash", "zsh", "fish"] {

@@ -18,7 +18,7 @@ dir = "stock"
 command = "{scripted}"
 contract = "openapi.json"
 health = { path = "/health", interval = "100ms" }
-deploy = { hold = "200ms", ready = "3s" }
+deploy = { hold = "200ms", ready = "3s", used_within = "36h" }
 [sagas]
 files = ["trip.yaml"]
 "#;
@@ -132,7 +132,7 @@ fn what_breaks_a_caller_is_refused_by_name_and_what_nobody_uses_may_go() {
         document["paths"].as_object_mut().unwrap().remove("/levels");
     });
     let said = deploy(&app, &[], 0);
-    assert!(said.contains("`GET /levels`") && said.contains("nobody has called it for 7 days"), "{said}");
+    assert!(said.contains("`GET /levels`") && said.contains("nobody has called it for 36 h"), "{said}");
     let second = release();
     assert_ne!(second, first);
     // What is compatible passes without a word.
@@ -180,4 +180,38 @@ fn usage_is_counted_by_operation_and_caller_and_outlives_a_killed_control_plane(
     std::fs::write(app.root().join("web/script"), "version 2").unwrap();
     let without = app.isles(&["deploy", "web"]);
     assert!(without.stderr.contains("without a contract nobody can tell"), "{without:?}");
+}
+
+#[test]
+fn what_an_unfinished_saga_began_with_has_to_stay_until_it_is_over() {
+    let app = app();
+    let define = |undo: &str| {
+        let steps = format!("  - {{ id: hold, do: stock.hold, with: {{ path: {{ sku: '7' }} }}, {undo} }}\n");
+        let saga = format!("saga: trip\nsteps:\n{steps}  - {{ id: pause, wait: 1h }}\n");
+        std::fs::write(app.root().join("trip.yaml"), saga).unwrap();
+    };
+    define("undo: stock.release, undo_with: { path: { sku: '7' } }");
+    app.up();
+    let sagas = app.get("/env").unwrap().json()["SAGAS_URL"].as_str().unwrap().to_owned();
+    let begun = app.get(&format!("/call?url={sagas}/trip&post=one")).unwrap().json();
+    let body: Value = serde_json::from_str(begun["body"].as_str().unwrap()).unwrap();
+    let id = body["id"].as_str().unwrap();
+    let show = || app.isles(&["saga", "show", id]).stdout;
+    wait_until("it waits", show, |shown| shown.contains("pause: started"));
+
+    // Nothing that begins from now on needs the operation.
+    assert_eq!(app.isles(&["down"]).code, Some(0));
+    define("undo: none");
+    app.up();
+    contract(&app, |document| {
+        document["paths"]["/holds/{sku}"].as_object_mut().unwrap().remove("delete");
+    });
+    let said = deploy(&app, &[], 3);
+    let why = "used by saga trip as defined before, some of which are not over, to undo";
+    assert!(said.contains("`DELETE /holds/{sku}`") && said.contains(why), "{said}");
+
+    assert_eq!(app.isles(&["saga", "undo", id]).code, Some(0));
+    wait_until("it is over", show, |shown| shown.contains("undone"));
+    let said = deploy(&app, &[], 0);
+    assert!(said.contains("nobody has called it"), "{said}");
 }

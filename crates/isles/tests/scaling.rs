@@ -88,3 +88,26 @@ fn replicas_are_added_under_load_and_go_when_it_is_over_and_no_request_fails() {
     let calm = calm.stop();
     assert!(calm.failures.is_empty(), "{calm:#?}");
 }
+
+#[test]
+fn a_limit_of_processors_is_kept_or_it_is_shown_why_not() {
+    let app = App::new(
+        r#"
+[services.web]
+command = "{scripted}"
+health = { path = "/health", interval = "100ms" }
+limits = { cpu = 0.5, memory = "256MB" }
+"#,
+    );
+    app.up();
+    let (shown, problem) = (app.isles(&["ps"]).stdout, app.status()["limits_problem"].clone());
+    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", app.pids("web")[0])).unwrap();
+    println!("control groups: {groups}; {problem}");
+    match problem.as_str() {
+        None => assert!(groups.contains("-web-1-"), "{groups}"),
+        Some(problem) => {
+            assert!(problem.starts_with("`limits.cpu` of web has no effect: "), "{problem}");
+            assert!(shown.contains(problem), "{shown}");
+        }
+    }
+}

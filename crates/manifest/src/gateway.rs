@@ -91,8 +91,8 @@ fn route(table: Section<'_>, names: &Names<'_>) -> Option<PlacedRoute> {
     let sink = table.sink;
     table.done();
     let service = service?;
-    if enforce_contract && !names.has_contract(service.as_str()) {
-        let message = format!("`{service}` has no contract to enforce");
+    if enforce_contract && !names.has_openapi(service.as_str()) {
+        let message = format!("`{service}` has no contract that a request can be held to");
         sink.push(
             Fault::error(code::NO_CONTRACT, asked, message)
                 .hint(format!("add `contract = \"openapi.yaml\"` to `[services.{service}]`")),

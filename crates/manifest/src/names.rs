@@ -23,7 +23,8 @@ pub(crate) struct Names<'a> {
 /// What others need to know of a service before it is read.
 struct Known {
     tcp: bool,
-    contract: bool,
+    /// Has a contract that says what requests look like: that of protobuf is its encoding.
+    openapi: bool,
 }
 
 impl<'a> Names<'a> {
@@ -32,7 +33,9 @@ impl<'a> Names<'a> {
         let services = tables("services").map(|(name, node)| {
             let service = node.get_ref();
             let tcp = service.get("protocol").is_some_and(|p| p.get_ref().as_str() == Some("tcp"));
-            (name.get_ref().as_ref(), Known { tcp, contract: service.get("contract").is_some() })
+            let contract = service.get("contract").map(|c| c.get_ref().as_str().unwrap_or_default());
+            let openapi = contract.is_some_and(|path| !path.ends_with(".proto"));
+            (name.get_ref().as_ref(), Known { tcp, openapi })
         });
         let externals = tables("external")
             .map(|(name, _): (_, &toml::Spanned<DeValue<'_>>)| (name.get_ref().as_ref(), name.span()));
@@ -83,8 +86,9 @@ impl<'a> Names<'a> {
         }
     }
 
-    pub(crate) fn has_contract(&self, service: &str) -> bool {
-        self.services.get(service).is_some_and(|known| known.contract)
+    /// Whether it has a contract that requests can be held to.
+    pub(crate) fn has_openapi(&self, service: &str) -> bool {
+        self.services.get(service).is_some_and(|known| known.openapi)
     }
 }
 

@@ -143,7 +143,14 @@ fn deploy_of(table: &Section<'_>, strategy: DeployStrategy) -> Deploy {
         _ => usual,
     };
     let sticky = table.get("sticky").and_then(sticky);
-    Deploy { strategy, hold, success: table.number("success"), ready: table.duration("ready"), sticky }
+    Deploy {
+        strategy,
+        hold,
+        success: table.number("success"),
+        ready: table.duration("ready"),
+        used_within: table.duration("used_within"),
+        sticky,
+    }
 }
 
 fn sticky(value: Value<'_>) -> Option<Sticky> {
@@ -221,6 +228,8 @@ pub(crate) fn limits(service: &Section<'_>) -> Limits {
         retries: table.integer("retries"),
         in_flight: table.integer("in_flight"),
         memory: table.get("memory").and_then(|v| v.size()),
+        // Within the bounds of its key, so that it fits.
+        cpu: table.get("cpu").and_then(|v| v.number()).map(|processors| (processors * 1000.0).round() as u32),
     };
     table.done();
     limits

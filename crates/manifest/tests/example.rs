@@ -50,7 +50,7 @@ health   = { path = "/healthz", interval = "2s", timeout = "250ms", failures = 5
 calls    = ["payments", { service = "stripe", listen = "127.0.0.2:8080" }]
 scale    = { min = 0, max = 4, concurrency = 50 }
 deploy   = { strategy = "canary", steps = [0.5, 10, 50], hold = "1.5s", success = 99.5 }
-limits   = { timeout = "4s", retries = 1, in_flight = 100, memory = "512MB" }
+limits   = { timeout = "4s", retries = 1, in_flight = 100, memory = "512MB", cpu = 1.5 }
 before_start = ["./migrate", "--to", "${data}/x.db"]
 watch    = ["src"]
 stop     = { signal = "INT", grace = "0s" }
@@ -162,12 +162,18 @@ fn policies_become_what_they_say() {
         hold,
         success,
         ready: Duration::from_secs(60),
+        used_within: Duration::from_secs(7 * 24 * 3600),
         sticky: None,
     };
     let canary = DeployStrategy::Canary { steps: vec![0.5, 10.0, 50.0] };
     assert_eq!(inventory.deploy, deploy(canary, Duration::from_millis(1500), 99.5));
-    let limits =
-        Limits { timeout: Duration::from_secs(4), retries: 1, in_flight: 100, memory: Some(512_000_000) };
+    let limits = Limits {
+        timeout: Duration::from_secs(4),
+        retries: 1,
+        in_flight: 100,
+        memory: Some(512_000_000),
+        cpu: Some(1500),
+    };
     assert_eq!(inventory.limits, limits);
     assert_eq!(inventory.stop, StopPolicy { signal: StopSignal::Int, grace: Duration::ZERO });
 }
@@ -257,12 +263,14 @@ fn defaults_are_the_documented_ones() {
         hold: Duration::from_secs(hold),
         success: 99.0,
         ready: Duration::from_secs(60),
+        used_within: Duration::from_secs(7 * 24 * 3600),
         sticky: None,
     };
     assert_eq!(payments.deploy, deploy(DeployStrategy::Rolling, 5));
     let canary = DeployStrategy::Canary { steps: vec![1.0, 10.0, 50.0] };
     assert_eq!(service(&parsed, "cache").deploy, deploy(canary, 10));
-    let limits = Limits { timeout: Duration::from_secs(5), retries: 2, in_flight: 512, memory: None };
+    let limits =
+        Limits { timeout: Duration::from_secs(5), retries: 2, in_flight: 512, memory: None, cpu: None };
     assert_eq!(payments.limits, limits);
     assert_eq!(payments.stop, StopPolicy { signal: StopSignal::Term, grace: Duration::from_secs(10) });
     assert_eq!((payments.build.clone(), payments.artifact.clone(), payments.watch.len()), (None, None, 0));

@@ -502,7 +502,7 @@ fn routes() {
        |
        = help: leave out spaces, `?` and `#`: only the path is compared
 
-    error[manifest-no-contract]: `orders` has no contract to enforce
+    error[manifest-no-contract]: `orders` has no contract that a request can be held to
       --> isles.toml:30:1
        |
     30 | enforce_contract = true

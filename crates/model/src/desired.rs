@@ -196,7 +196,7 @@ pub struct ServiceSpec {
     pub scale: Scale,
     /// How a new release replaces the old.
     pub deploy: Deploy,
-    /// Bounds on requests to it and on its memory.
+    /// Bounds on requests to it, and on what its processes use.
     pub limits: Limits,
     /// Runs once per release before its first replica.
     pub before_start: Option<Command>,
@@ -310,9 +310,16 @@ pub struct Deploy {
     pub success: f64,
     /// How long a new replica may take to become ready.
     pub ready: Duration,
+    /// For how long after its last call an operation is one that somebody uses.
+    #[serde(default = "week")]
+    pub used_within: Duration,
     /// What tells users apart, each of whom gets one release; `None` draws each request by itself.
     #[serde(default)]
     pub sticky: Option<Sticky>,
+}
+
+fn week() -> Duration {
+    Duration::from_secs(7 * 24 * 60 * 60)
 }
 
 /// Where a request says whose it is.
@@ -349,6 +356,8 @@ pub struct Limits {
     pub in_flight: u32,
     /// Bytes of memory of one replica.
     pub memory: Option<u64>,
+    /// Thousandths of a processor that one replica may use.
+    pub cpu: Option<u32>,
 }
 
 /// `stop`.

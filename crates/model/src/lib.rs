@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod names;
 pub mod observed;
 pub mod routes;
+pub mod shapes;
 pub mod signals;
 pub mod span;
 pub mod template;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{ExternalUrl, Protocol, RateLimit, Sticky};
 use crate::names::{ReleaseId, ReplicaId, ServiceName};
 use crate::observed::ProcessId;
+use crate::shapes::ShapesFile;
 
 /// A whole routing table. The data plane replaces the one it has by one with a higher version, atomically.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,6 +135,17 @@ pub struct Route {
     /// The longest body of a request in bytes, in place of the gateway's.
     #[serde(default)]
     pub max_body: Option<u64>,
+    /// Requests that are not as the service's contract says are refused.
+    #[serde(default)]
+    pub enforce_contract: bool,
+}
+
+impl Route {
+    /// How people name it: `GET,POST shop.example/api/orders`, without what it does not ask for.
+    pub fn name(&self) -> String {
+        let methods = if self.methods.is_empty() { String::new() } else { self.methods.join(",") + " " };
+        format!("{methods}{}{}", self.host.as_deref().unwrap_or_default(), self.path)
+    }
 }
 
 /// A service as the data plane sees it.
@@ -161,6 +173,9 @@ pub struct Upstream {
     /// The operations of its contract, for which requests are counted one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Operation>,
+    /// What requests and answers of these have to be like, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shapes: Option<ShapesFile>,
     /// Set for a system outside: the data plane looks for its addresses itself, and `endpoints` is empty.
     #[serde(default)]
     pub outside: Option<Outside>,

@@ -99,6 +99,7 @@ fn route(path: &str, service: &ServiceName) -> Route {
         timeout: None,
         rate_limit: None,
         max_body: None,
+        enforce_contract: false,
     }
 }
 
@@ -114,6 +115,7 @@ fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr) -> Up
         shares: vec![],
         sticky: None,
         operations: operations(),
+        shapes: None,
         outside: None,
         hold: false,
         patient: false,

@@ -160,7 +160,8 @@ fn is_better(a: Standing, b: Standing) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Compiler, Table};
+    use crate::compile::Compiler;
+    use crate::table::Table;
     use crate::testing::{source_of, table_of};
 
     fn drawn(lane: &Lane, now: u64, except: Option<u64>) -> Vec<u32> {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::conformance::Copy;
 use crate::intake::Intake;
 
 use crate::headers::{self, Trust};
@@ -88,6 +89,16 @@ impl Tape {
         }
         inner.attempt += 1;
         Some(Reader { tape: self.clone(), attempt: inner.attempt, position: 0 })
+    }
+
+    /// Notes what passes from here on.
+    pub(crate) fn copy_to(&self, copy: Copy) {
+        self.0.borrow_mut().source.copy_to(copy);
+    }
+
+    /// What has not been read yet; nobody else may have it.
+    pub(crate) fn into_source(self) -> Option<Intake> {
+        Some(Rc::into_inner(self.0)?.into_inner().source)
     }
 
     /// Whether it can still be read from the beginning.

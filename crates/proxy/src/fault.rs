@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::conformance::Violation;
+
 /// Why a request is not answered by a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -20,6 +22,9 @@ pub(crate) enum Code {
     BadResponse,
     BadUpgrade,
     BadBody,
+    ContractViolation,
+    NotInContract,
+    ContractUnknown,
     BadEncoding,
     LongBody,
     SlowBody,
@@ -36,11 +41,13 @@ pub(crate) struct Fault {
     pub detail: String,
     /// Seconds after which it is worth asking again, said where the status is 503 or 429.
     pub retry_after: u64,
+    /// What is not as a contract says, one by one.
+    pub violations: Vec<Violation>,
 }
 
 impl Fault {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), retry_after: 1 }
+        Self { code, detail: detail.into(), retry_after: 1, violations: Vec::new() }
     }
 
     pub(crate) fn retry_after(self, seconds: u64) -> Self {
@@ -50,7 +57,7 @@ impl Fault {
 
 impl Code {
     /// Every code, in the order of their declaration: the place of one is its number.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::ConnectRefused,
@@ -66,6 +73,9 @@ impl Code {
         Self::BadResponse,
         Self::BadUpgrade,
         Self::BadBody,
+        Self::ContractViolation,
+        Self::NotInContract,
+        Self::ContractUnknown,
         Self::BadEncoding,
         Self::LongBody,
         Self::SlowBody,
@@ -93,6 +103,9 @@ impl Code {
             Self::BadResponse => "bad_response",
             Self::BadUpgrade => "bad_upgrade",
             Self::BadBody => "bad_body",
+            Self::ContractViolation => "contract_violation",
+            Self::NotInContract => "not_in_contract",
+            Self::ContractUnknown => "contract_unknown",
             Self::BadEncoding => "bad_encoding",
             Self::LongBody => "body_too_long",
             Self::SlowBody => "request_timeout",
@@ -105,18 +118,22 @@ impl Code {
 
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NotInContract => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed | Self::ConnectRefused => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadPath | Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::BadPath | Self::BadHost | Self::BadBody | Self::ContractViolation => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BadEncoding => StatusCode::NOT_IMPLEMENTED,
             Self::CallerUnverified => StatusCode::FORBIDDEN,
             Self::LongBody => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::NoReplica | Self::Unresolved | Self::Overloaded | Self::CircuitOpen => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoReplica
+            | Self::Unresolved
+            | Self::Overloaded
+            | Self::CircuitOpen
+            | Self::ContractUnknown => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed
             | Self::UpstreamClosed
             | Self::BadResponse
@@ -142,6 +159,9 @@ impl Code {
             Self::UpstreamClosed => "The replica closed the connection before it answered",
             Self::BadResponse => "The replica's answer is not HTTP",
             Self::BadBody => "The request's body is broken",
+            Self::ContractViolation => "The request is not as the contract says",
+            Self::NotInContract => "The contract has no such operation",
+            Self::ContractUnknown => "The contract is not known yet",
             Self::BadEncoding => "The body has a transfer coding other than chunked",
             Self::LongBody => "The request's body is too long",
             Self::SlowBody => "The request came too slowly",
@@ -168,14 +188,16 @@ impl Code {
             | Self::MethodNotAllowed
             | Self::ConnectRefused
             | Self::BadEncoding
+            | Self::NotInContract
             | Self::Misdirected => 12, // UNIMPLEMENTED
-            Self::BadPath | Self::BadHost | Self::BadBody => 3, // INVALID_ARGUMENT
-            Self::CallerUnverified => 7,                        // PERMISSION_DENIED
-            Self::BadResponse | Self::BadUpgrade | Self::NotHttp => 13, // INTERNAL
+            Self::BadPath | Self::BadHost | Self::BadBody | Self::ContractViolation => 3, // INVALID_ARGUMENT
+            Self::CallerUnverified => 7,                                                  // PERMISSION_DENIED
+            Self::BadResponse | Self::BadUpgrade | Self::NotHttp => 13,                   // INTERNAL
+            Self::ContractUnknown => 14,                                                  // UNAVAILABLE
             Self::NoReplica | Self::Unresolved | Self::Overloaded | Self::CircuitOpen => 14, // UNAVAILABLE
-            Self::ConnectFailed | Self::UpstreamClosed => 14,   // UNAVAILABLE
-            Self::LongBody | Self::RateLimited => 8,            // RESOURCE_EXHAUSTED
-            Self::Timeout | Self::SlowBody => 4,                // DEADLINE_EXCEEDED
+            Self::ConnectFailed | Self::UpstreamClosed => 14,                             // UNAVAILABLE
+            Self::LongBody | Self::RateLimited => 8, // RESOURCE_EXHAUSTED
+            Self::Timeout | Self::SlowBody => 4,     // DEADLINE_EXCEEDED
         }
     }
 }

@@ -11,10 +11,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Version, header};
 use model::ListenerKind;
 
+use crate::compile::Compiler;
 use crate::headers::{self, Trust};
 use crate::link::{Reply, Request, frame};
 use crate::route::{self, Found, Router};
-use crate::table::Compiler;
 use crate::{framing, identify, ids, retry};
 
 /// Frames of the link, in both directions; a table that comes of it is compiled twice, as a change of it would be.
@@ -114,8 +114,12 @@ pub fn target(bytes: &[u8]) {
         timeout: None,
         rate_limit: None,
         max_body: None,
+        enforce_contract: false,
     };
-    let compile = |(lane, path): (_, &&str)| route::compile(&declared(path), lane, u64::MAX, None);
+    let compile = |(lane, path): (_, &&str)| {
+        let counters = std::sync::Arc::new(crate::counters::Counters::new(1));
+        route::compile(&declared(path), lane, u64::MAX, None, counters)
+    };
     let routes = ["/", "/a", "/a/b"].iter().enumerate().map(compile);
     if let Found::Route(found) = Router::new(routes.collect()).find(path.path(), host, &Method::GET) {
         let rest = route::without_prefix(Some(path.clone()), &found.path);

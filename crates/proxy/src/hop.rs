@@ -89,10 +89,20 @@ impl Hop {
     pub(crate) fn enter(&mut self, lane: usize, strip: &str) {
         self.lane = Some(lane);
         if let Some(usage) = &self.view.lanes[lane].usage {
-            let path = self.path.as_ref().map_or("", PathAndQuery::path);
+            let (method, path) = self.request();
             let path = path.strip_prefix(strip).unwrap_or(path);
-            self.operation = usage.operations.find(&self.method, path);
+            self.operation = usage.operations.find(method, path);
         }
+    }
+
+    /// The number of the operation that is asked for, among those of the service's contract.
+    pub(crate) fn operation(&self) -> Option<usize> {
+        self.operation
+    }
+
+    /// What was asked for: the method, and the path as it came.
+    pub(crate) fn request(&self) -> (&Method, &str) {
+        (&self.method, self.path.as_ref().map_or("", PathAndQuery::path))
     }
 
     /// Whether a trace that begins here is to be recorded.

@@ -49,6 +49,8 @@ pub(crate) struct Way<'a> {
     pub route: &'a str,
     /// How often one client may ask.
     pub rate: Option<&'a Rate>,
+    /// Only what the service's contract says is let through.
+    pub enforce: bool,
     /// What the client may send; none for a service of the app.
     pub allowed: Option<Allowance>,
     /// When an answer must have begun.
@@ -103,7 +105,17 @@ pub(crate) fn find_way<'a>(
             let time = within(limit, headers::time_left(request.headers(), Trust::Inside));
             let caller = Caller::Service(caller_header);
             let deadline = arrived + time;
-            Way { lane: *lane, caller, strip: "", route: "", rate: None, allowed: None, deadline, limit }
+            Way {
+                lane: *lane,
+                caller,
+                strip: "",
+                route: "",
+                rate: None,
+                enforce: false,
+                allowed: None,
+                deadline,
+                limit,
+            }
         }
         Kind::Redirect { .. } => {
             return Err(Fault::new(Code::NoRoute, "nothing is served here but a redirect"));
@@ -128,6 +140,7 @@ pub(crate) fn find_way<'a>(
                     ));
                 }
             };
+            route.asked.counters.slot(worker.index).request();
             let limit = route.timeout.unwrap_or(table.lanes[route.lane].timeouts.request);
             let time = within(limit, headers::time_left(request.headers(), Trust::Outside));
             let strip = if route.strip { route.path.as_str() } else { "" };
@@ -140,6 +153,7 @@ pub(crate) fn find_way<'a>(
                 strip,
                 route: &route.path,
                 rate: route.rate.as_ref(),
+                enforce: route.enforce,
                 allowed,
                 deadline: arrived + time,
                 limit,

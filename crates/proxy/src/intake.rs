@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
+use crate::conformance::Copy;
 use crate::fault::{Code, Fault};
 
 /// What a client may send, and how long it may pause.
@@ -26,8 +28,25 @@ pub(crate) struct Allowance {
 
 /// A body that is looked after, unless it comes from a service of the app.
 pub(crate) struct Intake {
-    body: Incoming,
+    source: Source,
     watch: Option<Box<Watch>>,
+    /// Where what passes is noted.
+    copy: Option<Copy>,
+}
+
+enum Source {
+    Client(Incoming),
+    /// All of it was read before.
+    Read(Full<Bytes>),
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self {
+            Self::Client(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Read(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+        }
+    }
 }
 
 struct Watch {
@@ -64,7 +83,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 impl Intake {
     /// A body that may be as long and slow as it is.
     pub(crate) fn free(body: Incoming) -> Self {
-        Self { body, watch: None }
+        Self { source: Source::Client(body), watch: None, copy: None }
     }
 
     /// A body with limits.
@@ -78,7 +97,43 @@ impl Intake {
         }
         let watch =
             Watch { allowed, taken: 0, waiting_since: None, alarm: Alarm::default(), state: state.clone() };
-        Ok((Self { body, watch: Some(Box::new(watch)) }, state))
+        Ok((Self { source: Source::Client(body), watch: Some(Box::new(watch)), copy: None }, state))
+    }
+}
+
+impl Intake {
+    /// A body that was read already.
+    pub(crate) fn read(body: Bytes) -> Self {
+        Self { source: Source::Read(Full::new(body)), watch: None, copy: None }
+    }
+
+    /// Notes all that passes from here on.
+    pub(crate) fn copy_to(&mut self, copy: Copy) {
+        self.copy = Some(copy);
+    }
+
+    fn note(&self, polled: &Poll<Option<Result<Frame<Bytes>, Error>>>) {
+        let (Some(copy), Poll::Ready(frame)) = (&self.copy, polled) else { return };
+        match frame {
+            None => copy.ended(),
+            Some(Ok(frame)) => {
+                if let Some(piece) = frame.data_ref() {
+                    copy.take(piece);
+                }
+                if self.source_ended() {
+                    copy.ended();
+                }
+            }
+            Some(Err(_)) => {}
+        }
+    }
+
+    /// Whoever passes a body on of which the length is known does not ask for its end.
+    fn source_ended(&self) -> bool {
+        match &self.source {
+            Source::Client(body) => body.is_end_stream(),
+            Source::Read(body) => body.is_end_stream(),
+        }
     }
 }
 
@@ -156,8 +211,9 @@ impl Body for Intake {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
-        let Some(watch) = &mut this.watch else { return polled.map_err(Into::into) };
+        let polled = this.source.poll_frame(cx);
+        this.note(&polled);
+        let Some(watch) = &mut this.watch else { return polled };
         match polled {
             Poll::Pending => watch.poll_pause(cx).map(|()| Some(Err(Refused.into()))),
             Poll::Ready(Some(Ok(frame))) => {
@@ -166,17 +222,20 @@ impl Body for Intake {
             }
             Poll::Ready(ended) => {
                 watch.came(0);
-                Poll::Ready(ended.map(|frame| frame.map_err(Into::into)))
+                Poll::Ready(ended)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.source_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.source {
+            Source::Client(body) => body.size_hint(),
+            Source::Read(body) => body.size_hint(),
+        }
     }
 }
 

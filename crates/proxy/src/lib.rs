@@ -32,6 +32,8 @@ mod body;
 mod breaker;
 mod bulkhead;
 mod callers;
+mod compile;
+mod conformance;
 mod connection;
 mod counters;
 mod crowd;

@@ -41,6 +41,11 @@ impl Operations {
         Self { declared: declared.to_vec(), root }
     }
 
+    /// All of them; the place of one is its number.
+    pub(crate) fn all(&self) -> &[Operation] {
+        &self.declared
+    }
+
     pub(crate) fn is_of(&self, declared: &[Operation]) -> bool {
         self.declared == declared
     }

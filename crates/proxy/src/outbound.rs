@@ -2,15 +2,18 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderName, HeaderValue, Method, Request, Version};
 use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use model::Protocol;
 
 use crate::body::{Outgoing, Tape};
+use crate::conformance::Copy;
 use crate::fault::{Code, Fault};
 use crate::headers::{self, Trust};
 use crate::hop::Hop;
@@ -164,6 +167,53 @@ impl Outbound {
 
     pub(crate) fn speech(&self) -> Speech {
         self.speech
+    }
+
+    /// What is asked for, as long as nothing was sent.
+    pub(crate) fn head(&self) -> (&Method, &PathAndQuery, &HeaderMap) {
+        (&self.method, &self.path, &self.headers)
+    }
+
+    /// Whether it has no body.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.payload, Payload::Empty)
+    }
+
+    /// Notes its body as it passes by.
+    pub(crate) fn copy_to(&mut self, copy: &Copy) {
+        match &mut self.payload {
+            Payload::Empty | Payload::Gone => copy.ended(),
+            Payload::Once(body) => body.copy_to(copy.clone()),
+            Payload::Taped(tape) => tape.copy_to(copy.clone()),
+        }
+    }
+
+    /// Reads the whole body, before any of it was sent, and keeps it for that. Trailers are left out.
+    ///
+    /// # Errors
+    /// It is longer than `most` bytes, broke off, or is longer or slower than the client may be.
+    pub(crate) async fn read_whole(&mut self, most: usize) -> Result<Bytes, Fault> {
+        let source = match std::mem::replace(&mut self.payload, Payload::Gone) {
+            Payload::Empty | Payload::Gone => {
+                self.payload = Payload::Empty;
+                return Ok(Bytes::new());
+            }
+            Payload::Once(body) => Some(body),
+            Payload::Taped(tape) => tape.into_source(),
+        };
+        let broken = || Fault::new(Code::BadBody, "the body broke off");
+        let read = Limited::new(source.ok_or_else(broken)?, most).collect().await;
+        let whole = read.map_err(|error| match self.client_fault() {
+            Some(own) => own,
+            None if error.is::<LengthLimitError>() => {
+                Fault::new(Code::LongBody, format!("a body that is held to a contract may have {most} bytes"))
+            }
+            None => broken(),
+        })?;
+        let whole = whole.to_bytes();
+        let again = Intake::read(whole.clone());
+        self.payload = if self.repeatable { Payload::Taped(Tape::new(again)) } else { Payload::Once(again) };
+        Ok(whole)
     }
 
     /// Whether it may be sent again, and can be.

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::callers::Verifier;
+use crate::compile::Compiler;
 use crate::link::{
     self, Applied, EndpointStats, IN_USE, ListenFailure, ListenerStats, Load, Signals, Stats, TargetStats,
 };
@@ -23,7 +24,7 @@ use crate::outside::resolve::{Found, Host, Resolver};
 use crate::patience::Patience;
 use crate::spans::Spans;
 use crate::survey;
-use crate::table::{Compiler, Entry, Kind, Table};
+use crate::table::{Entry, Kind, Table};
 use crate::worker::{self, Command, Retirement, Waiting};
 
 /// How often limits are learned anew.

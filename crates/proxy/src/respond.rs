@@ -21,6 +21,7 @@ use crate::access::Note;
 use crate::activity::Busy;
 use crate::alarm::Alarm;
 use crate::body::clean_trailers;
+use crate::conformance::{Sampling, Violation};
 use crate::fault::Fault;
 use crate::flight::Flight;
 use crate::headers::{self, Trust};
@@ -54,6 +55,8 @@ struct Passed {
     ended: bool,
     flight: Flight,
     hop: Option<Hop>,
+    /// Set where request and answer are looked at afterwards.
+    look: Option<Box<Sampling>>,
     /// Since when the replica has sent nothing; none while nobody waits for it.
     silent: Option<Instant>,
     alarm: Alarm,
@@ -80,6 +83,9 @@ impl Passed {
                 self.flight.conclude(true);
             }
             Some(Ok(frame)) => {
+                if let (Some(look), Some(piece)) = (&self.look, frame.data_ref()) {
+                    look.passed(piece);
+                }
                 if let Some(status) = frame.trailers_ref().and_then(retry::grpc_status) {
                     self.flight.grpc_ended(status);
                     if let Some(hop) = &mut self.hop {
@@ -170,6 +176,9 @@ impl Drop for Passed {
             if let Some(hop) = &mut self.hop {
                 hop.completed();
             }
+            if let Some(look) = self.look.take() {
+                look.end();
+            }
         }
     }
 }
@@ -234,6 +243,13 @@ impl Answer {
         }
     }
 
+    /// Has request and answer looked at once this body has been passed on.
+    pub(crate) fn look(&mut self, look: Sampling) {
+        if let Kind::Passed(passed) = &mut self.kind {
+            passed.look = Some(Box::new(look));
+        }
+    }
+
     /// Counts the connection as busy until this body has been passed on.
     pub(crate) fn keep(&mut self, busy: Busy) {
         self.busy = Some(busy);
@@ -249,7 +265,7 @@ impl Answer {
 pub(crate) fn pass(response: Response<Incoming>, lease: Lease, flight: Flight) -> Response<Answer> {
     response.map(|body| {
         let alarm = Alarm::default();
-        let passed = Passed { body, lease, ended: false, flight, hop: None, silent: None, alarm };
+        let passed = Passed { body, lease, ended: false, flight, hop: None, look: None, silent: None, alarm };
         Answer::new(Kind::Passed(passed))
     })
 }
@@ -287,6 +303,9 @@ struct Problem<'a> {
     detail: &'a str,
     code: &'a str,
     instance: String,
+    /// What is not as a contract says.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Violation],
 }
 
 /// Answers in place of a replica. For gRPC the answer is one of gRPC: a status, and nothing else.
@@ -309,6 +328,7 @@ fn problem(fault: &Fault, request_id: &HeaderValue) -> Response<Full<Bytes>> {
         detail: &fault.detail,
         code: fault.code.name(),
         instance: format!("urn:isles:request:{}", request_id.to_str().unwrap_or_default()),
+        errors: &fault.violations,
     };
     // Strings and numbers: there is nothing in it that cannot be written as JSON.
     let body = serde_json::to_vec(&problem).unwrap_or_default();

@@ -1,10 +1,12 @@
 //! Which route of a gateway a request takes: pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use http::uri::PathAndQuery;
 
+use crate::counters::Counters;
 use crate::rate::Rate;
 
 /// The routes of one gateway, ready for lookup.
@@ -31,6 +33,18 @@ pub(crate) struct Route {
     pub max_body: u64,
     /// Requests of one client.
     pub rate: Option<Rate>,
+    /// Only what the service's contract says is let through.
+    pub enforce: bool,
+    /// The requests that took it.
+    pub asked: Asked,
+}
+
+/// The requests that took a route.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// The route's name.
+    pub name: Arc<str>,
+    pub counters: Arc<Counters>,
 }
 
 /// What a lookup finds.
@@ -80,6 +94,11 @@ impl Router {
         found
     }
 
+    /// All of them.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.paths.iter().flat_map(|(_, routes)| routes)
+    }
+
     fn at(&self, path: &str) -> &[Route] {
         let index = self.paths.binary_search_by(|(known, _)| known.as_str().cmp(path));
         index.map_or(&[], |index| &self.paths[index].1)
@@ -94,7 +113,13 @@ fn cut(path: &str, length: usize) -> Option<&str> {
 }
 
 /// Compiles one declared route; `max_body` is that of the gateway.
-pub(crate) fn compile(declared: &model::Route, lane: usize, max_body: u64, rate: Option<Rate>) -> Route {
+pub(crate) fn compile(
+    declared: &model::Route,
+    lane: usize,
+    max_body: u64,
+    rate: Option<Rate>,
+    counters: Arc<Counters>,
+) -> Route {
     Route {
         path: declared.path.trim_end_matches('/').to_owned(),
         host: declared.host.clone(),
@@ -109,6 +134,8 @@ pub(crate) fn compile(declared: &model::Route, lane: usize, max_body: u64, rate:
         max_body: declared.max_body.unwrap_or(max_body),
         rate,
         lane,
+        enforce: declared.enforce_contract,
+        asked: Asked { name: declared.name().into(), counters },
     }
 }
 
@@ -179,8 +206,9 @@ mod tests {
             timeout: None,
             rate_limit: None,
             max_body: None,
+            enforce_contract: false,
         };
-        compile(&declared, lane, u64::MAX, None)
+        compile(&declared, lane, u64::MAX, None, Arc::new(Counters::new(1)))
     }
 
     fn lane(router: &Router, method: &str, host: &str, path: &str) -> Result<usize, &'static str> {

@@ -12,6 +12,7 @@ use crate::access::Note;
 use crate::activity::Busy;
 use crate::admit;
 use crate::attempt::{self, Reached};
+use crate::conformance::{Sampling, enforce};
 use crate::connection::Client;
 use crate::fault::{Code, Fault};
 use crate::framing;
@@ -70,8 +71,19 @@ pub(crate) async fn serve(
         if let Some(note) = &mut note {
             note.way(way.route, lane.service.as_str());
         }
+        let strip = way.strip;
+        let mut outbound = Outbound::new(request, way.strip, speech, lane, way.allowed)?;
+        if way.enforce {
+            enforce::hold(lane, hop.operation(), &mut outbound, way.deadline).await?;
+        }
         let admission = admit::admit(&client.worker, &view, way.lane)?;
-        let outbound = Outbound::new(request, way.strip, speech, lane, way.allowed)?;
+        let mut look = lane.contract.as_ref().filter(|_| tunnel.is_none()).and_then(|contract| {
+            let (caller, now) = (entry.caller(), client.worker.now());
+            Sampling::begin(contract, hop.operation(), caller, outbound.head(), now)
+        });
+        if let Some(copy) = look.as_ref().and_then(Sampling::request) {
+            outbound.copy_to(copy);
+        }
 
         let way = attempt::Way {
             listener: client.peer.listener,
@@ -84,7 +96,20 @@ pub(crate) async fn serve(
         };
         // Balance, connect, send; wait for the head of an answer.
         let reached = attempt::run(&client.worker, way, outbound, admission, &mut hop).await?;
-        pass_on(client, reached, tunnel)
+        if let Some(look) = &mut look {
+            let (answer, endpoint) = (&reached.response, reached.flight.endpoint());
+            look.answered(answer.status(), answer.headers(), &endpoint.release);
+        }
+        if let Some(contract) = lane.contract.as_ref().filter(|_| hop.operation().is_none()) {
+            let (method, path) = hop.request();
+            let path = path.strip_prefix(strip).unwrap_or(path);
+            contract.unknown(method, path, entry.caller(), reached.response.status(), client.worker.now());
+        }
+        let mut answer = pass_on(client, reached, tunnel)?;
+        if let Some(look) = look {
+            answer.body_mut().look(look);
+        }
+        Ok(answer)
     };
     let answered = answered.await;
     if let Some(note) = &mut note {

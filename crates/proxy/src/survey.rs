@@ -18,7 +18,7 @@ pub(crate) fn signals<'a>(
     let entries = table.entries.iter();
     let mut edges: Vec<_> = entries
         .flat_map(|(address, entry)| {
-            entry.lanes.iter().map(|lane| edge(*address, entry, &table.lanes[*lane], now))
+            entry.lanes.iter().map(|number| edge(*address, entry, table, *number, now))
         })
         .collect();
     edges.sort_by(|a, b| (a.listener, &a.callee).cmp(&(b.listener, &b.callee)));
@@ -27,7 +27,10 @@ pub(crate) fn signals<'a>(
     replicas.sort_by(|a, b| (&a.replica, a.address).cmp(&(&b.replica, b.address)));
     let mut services: Vec<_> = services(table).map(service).collect();
     services.sort_by(|a, b| a.service.cmp(&b.service));
-    Signals { edges, replicas, services }
+    let mut drift: Vec<_> =
+        self::services(table).filter_map(|lane| Some(lane.contract.as_ref()?.drift(&lane.service))).collect();
+    drift.sort_by(|a, b| a.service.cmp(&b.service));
+    Signals { edges, replicas, services, drift }
 }
 
 /// The requests under way at each service, those that wait for a replica included.
@@ -51,7 +54,8 @@ fn services(table: &Table) -> impl Iterator<Item = &Lane> {
     table.lanes.iter().filter(move |lane| seen.insert(Arc::as_ptr(&lane.service_state)))
 }
 
-fn edge(listener: SocketAddr, entry: &Entry, lane: &Lane, now: u64) -> EdgeSignals {
+fn edge(listener: SocketAddr, entry: &Entry, table: &Table, number: usize, now: u64) -> EdgeSignals {
+    let lane = &table.lanes[number];
     let caller = match &entry.kind {
         Kind::Gateway(_) | Kind::Redirect { .. } => None,
         Kind::Edge { caller, .. } => Some(caller.clone()),
@@ -80,7 +84,15 @@ fn edge(listener: SocketAddr, entry: &Entry, lane: &Lane, now: u64) -> EdgeSigna
         circuit: breaker.circuit(now),
         openings: breaker.openings(),
         operations: lane.usage.as_ref().map(|usage| usage.counts()).unwrap_or_default(),
+        routes: routes(entry, number),
     }
+}
+
+/// The routes that lead to a lane, and the requests that took each.
+fn routes(entry: &Entry, lane: usize) -> Vec<(String, u64)> {
+    let Kind::Gateway(gateway) = &entry.kind else { return Vec::new() };
+    let routes = gateway.router.routes().filter(|route| route.lane == lane);
+    routes.map(|route| (route.asked.name.to_string(), route.asked.counters.totals().requests)).collect()
 }
 
 fn replica(endpoint: &Endpoint) -> ReplicaSignals {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use model::{Endpoint, Listener, ListenerKind, Protocol, ReleaseId, RouteTable, Timeouts, Upstream};
 
-use crate::table::{Compiler, Table};
+use crate::compile::Compiler;
+use crate::table::Table;
 
 /// A table with one edge, to a service with so many replicas.
 pub(crate) fn table_of(replicas: u16) -> Table {
@@ -29,6 +30,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         shares: vec![],
         sticky: None,
         operations: vec![],
+        shapes: None,
         outside: None,
         hold: false,
         patient: false,

@@ -19,8 +19,10 @@
 //! - Only the capture thread touches the log files; it never loses a byte of the spools, and never writes one twice.
 
 mod capture;
+pub mod cgroup;
 mod clock;
 mod launch;
+mod limits;
 pub mod log;
 mod machine;
 mod memory;

@@ -1,7 +1,7 @@
 //! Notices a replica whose processes use more memory than it may have.
 //!
-//! It is looked at rather than enforced: a control group of the kernel would hold to the byte, and needs rights that a
-//! developer mostly has not. What grows faster than it is looked at may have more for a moment.
+//! For where the kernel does not keep the limit by a control group, which needs rights that a developer mostly has not.
+//! What grows faster than it is looked at may have more for a moment.
 
 use std::time::Duration;
 
@@ -65,6 +65,11 @@ async fn exceeded(leader: ProcessId, limit: u64) -> u64 {
 
 fn said(used: u64, limit: u64) -> String {
     format!("it used {} of memory, and may use {}", megabytes(used), megabytes(limit))
+}
+
+/// The same of what the kernel ended.
+pub(crate) fn ran_out(limit: u64) -> String {
+    format!("it ran out of memory, and may use {}", megabytes(limit))
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::capture::Capture;
 use crate::clock::unix_now;
 use crate::launch::Program;
+use crate::limits::{Keeper, Limits, Prepared};
 use crate::machine::{Ended, Event, Machine, STABLE_AFTER};
-use crate::memory::Overuse;
 use crate::probe::Probes;
 use crate::process::{End, Leader, identify_even_dead, live};
 use crate::spec::{ReplicaSpec, StartError};
@@ -52,26 +52,27 @@ impl Published {
     }
 }
 
+/// What the tasks of all slots use.
+pub(crate) struct Means {
+    pub published: Published,
+    pub capture: Capture,
+    pub limits: Keeper,
+}
+
 /// A process that is being watched.
 struct Life {
     process: ProcessId,
     policy: StopPolicy,
-    overuse: Overuse,
+    limits: Limits,
     /// Taken by the first order to stop.
     order: Option<oneshot::Sender<StopPolicy>>,
     end: Pin<Box<dyn Future<Output = End> + Send>>,
 }
 
 impl Life {
-    fn new(process: ProcessId, leader: Leader, spec: &ReplicaSpec) -> Self {
+    fn new(process: ProcessId, leader: Leader, policy: StopPolicy, limits: Limits) -> Self {
         let (order, ordered) = oneshot::channel();
-        Self {
-            process,
-            policy: spec.stop,
-            overuse: Overuse::watch(process, spec.memory),
-            order: Some(order),
-            end: Box::pin(live(process, leader, ordered)),
-        }
+        Self { process, policy, limits, order: Some(order), end: Box::pin(live(process, leader, ordered)) }
     }
 
     /// Says whether this is the first order to end.
@@ -86,13 +87,11 @@ pub(crate) async fn run(
     id: ReplicaId,
     mut commands: mpsc::UnboundedReceiver<Command>,
     shared: Weak<Shared>,
-    published: Published,
-    capture: Capture,
+    with: Means,
 ) {
     let mut replica = Replica {
         id,
-        published,
-        capture,
+        with,
         machine: None,
         life: None,
         probes: Probes::none(),
@@ -141,7 +140,7 @@ async fn turn(life: &mut Option<Life>) -> Turn {
     tokio::select! {
         biased;
         end = &mut life.end => Turn::Ended(end),
-        said = life.overuse.found() => Turn::TooLarge(said),
+        said = life.limits.found() => Turn::TooLarge(said),
     }
 }
 
@@ -154,8 +153,7 @@ async fn until(deadline: Option<Instant>) {
 
 struct Replica {
     id: ReplicaId,
-    published: Published,
-    capture: Capture,
+    with: Means,
     /// `None`: the slot is empty.
     machine: Option<Machine>,
     life: Option<Life>,
@@ -200,7 +198,7 @@ impl Replica {
             self.probes = Probes::none();
         }
         if changed {
-            self.published.set(&self.id, state);
+            self.with.published.set(&self.id, state);
         }
     }
 
@@ -215,19 +213,22 @@ impl Replica {
                 self.machine = Some(Machine::new(release, spec.address, failures, unix_now()));
             }
         }
-        match spawn(&self.capture, &spec).await {
+        let prepared = self.with.limits.prepare(&spec).await;
+        match spawn(&self.with.capture, &spec).await {
             Ok((process, leader)) => {
                 // Not its arguments: a secret may have been filled into them.
                 let program = spec.argv.first().map_or("", String::as_str);
                 let note = format!("started pid {}: {program}", process.pid);
-                self.capture.tail(&self.id, &note);
-                self.life = Some(Life::new(process, leader, &spec));
+                self.with.capture.tail(&self.id, &note);
+                let limits = limit(&self.with.capture, &spec, prepared, process).await;
+                self.life = Some(Life::new(process, leader, spec.stop, limits));
                 self.apply(Event::Started(process));
                 self.probes = Probes::start(&spec.health, spec.address, false);
                 Ok(process)
             }
             Err(message) => {
-                self.capture.note(&self.id, &format!("could not be started: {message}"));
+                prepared.discard();
+                self.with.capture.note(&self.id, &format!("could not be started: {message}"));
                 self.apply(Event::SpawnFailed(message.clone()));
                 Err(StartError::Spawn { replica: self.id.clone(), message })
             }
@@ -242,12 +243,13 @@ impl Replica {
         let ready = !matches!(state.phase, Phase::Starting);
         let dead = state.process.filter(|_| found.is_none());
         let machine = Machine::resume(state, spec.health.failures);
-        self.published.set(&self.id, machine.state());
+        self.with.published.set(&self.id, machine.state());
         let takes_probes = machine.takes_probes();
         self.machine = Some(machine);
         if let Some((process, leader)) = found {
-            self.capture.tail(&self.id, &format!("adopted pid {}", process.pid));
-            self.life = Some(Life::new(process, leader, &spec));
+            self.with.capture.tail(&self.id, &format!("adopted pid {}", process.pid));
+            let limits = Limits::adopted(process, spec.memory);
+            self.life = Some(Life::new(process, leader, spec.stop, limits));
             if takes_probes {
                 self.probes = Probes::start(&spec.health, spec.address, ready);
             }
@@ -277,10 +279,14 @@ impl Replica {
     }
 
     async fn ended(&mut self, end: End) {
-        self.life = None;
+        let life = self.life.take();
         self.probes = Probes::none();
         let asked = self.machine.as_ref().is_some_and(|machine| machine.state().phase == Phase::Stopping);
-        let reason = self.killed_for.take();
+        let by_kernel = match life {
+            Some(life) => life.limits.end().await,
+            None => None,
+        };
+        let reason = self.killed_for.take().or(by_kernel.filter(|_| !asked));
         self.record_end(end, reason).await;
         if asked {
             self.vacate();
@@ -289,7 +295,7 @@ impl Replica {
 
     /// Takes the last output, and notes how the process ended.
     async fn record_end(&mut self, end: End, message: Option<String>) {
-        let last_lines = self.capture.finish(&self.id).await;
+        let last_lines = self.with.capture.finish(&self.id).await;
         let (code, signal) = match end {
             End::Code(code) => (Some(code), None),
             End::Signal(signal) => (None, Some(signal)),
@@ -298,7 +304,7 @@ impl Replica {
         let started = self.machine.as_ref().map_or(0, |machine| machine.state().started_at);
         let ran = Duration::from_millis(unix_now().saturating_sub(started));
         let how = message.clone().unwrap_or_else(|| describe(end));
-        self.capture.note(&self.id, &format!("{how} after {:.1} s", ran.as_secs_f64()));
+        self.with.capture.note(&self.id, &format!("{how} after {:.1} s", ran.as_secs_f64()));
         self.apply(Event::Ended(Ended { code, signal, message, last_lines }));
     }
 
@@ -306,13 +312,25 @@ impl Replica {
     fn vacate(&mut self) {
         self.machine = None;
         self.stable_at = None;
-        self.capture.close(&self.id);
-        self.published.remove(&self.id);
+        self.with.capture.close(&self.id);
+        self.with.published.remove(&self.id);
         for waiter in self.waiters.drain(..) {
             // Its waiter has gone away.
             let _ = waiter.send(());
         }
     }
+}
+
+/// A process that cannot be held to its limits runs all the same, and its log says why.
+async fn limit(capture: &Capture, spec: &ReplicaSpec, prepared: Prepared, process: ProcessId) -> Limits {
+    let trouble = prepared.trouble.clone();
+    let held = prepared.hold(process, spec.memory).await;
+    let failed =
+        held.as_ref().err().map(|e| format!("no control group takes it, so that no limit holds: {e}"));
+    for trouble in trouble.into_iter().chain(failed) {
+        capture.note(&spec.id, &trouble);
+    }
+    held.unwrap_or_else(|_| Limits::by_looking(process, spec.memory))
 }
 
 async fn spawn(capture: &Capture, spec: &ReplicaSpec) -> Result<(ProcessId, Leader), String> {

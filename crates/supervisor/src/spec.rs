@@ -36,8 +36,10 @@ pub struct ReplicaSpec {
     pub health: Health,
     /// How it is asked to end.
     pub stop: StopPolicy,
-    /// Bytes of memory that its processes may use together; it is killed when it is seen to use more.
+    /// Bytes of memory that its processes may use together; it is killed when it uses more.
     pub memory: Option<u64>,
+    /// Thousandths of a processor that its processes may use together, where the kernel can limit it.
+    pub cpu: Option<u32>,
 }
 
 /// Why a replica could not be started.

@@ -8,6 +8,7 @@ use model::{ObservedState, ProcessId, ReplicaId, ReplicaState};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::capture::Capture;
+use crate::limits::Keeper;
 use crate::log::LogLine;
 use crate::replica::{self, Command, Published};
 use crate::spec::{Options, ReplicaSpec, StartError};
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     slots: Mutex<HashMap<ReplicaId, mpsc::UnboundedSender<Command>>>,
     published: Published,
     capture: Capture,
+    limits: Keeper,
 }
 
 impl Drop for Shared {
@@ -57,9 +59,10 @@ impl Supervisor {
     /// # Errors
     /// When the folder for logs cannot be made, or the capture thread cannot be started.
     pub fn new(options: Options) -> io::Result<Self> {
+        let limits = Keeper::new(&options.logs);
         let capture = Capture::start(options)?;
         let published = Published::new();
-        Ok(Self { shared: Arc::new(Shared { slots: Mutex::default(), published, capture }) })
+        Ok(Self { shared: Arc::new(Shared { slots: Mutex::default(), published, capture, limits }) })
     }
 
     /// The state of every replica, always the latest.
@@ -129,14 +132,13 @@ impl Supervisor {
         let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slots.entry(id.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let (published, capture) = (self.shared.published.clone(), self.shared.capture.clone());
-            tokio::spawn(replica::run(
-                id.clone(),
-                receiver,
-                Arc::downgrade(&self.shared),
-                published,
-                capture,
-            ));
+            let shared = &self.shared;
+            let with = replica::Means {
+                published: shared.published.clone(),
+                capture: shared.capture.clone(),
+                limits: shared.limits.clone(),
+            };
+            tokio::spawn(replica::run(id.clone(), receiver, Arc::downgrade(shared), with));
             sender
         });
         // A closed channel drops the command and with it the reply, which its waiter sees.

@@ -45,6 +45,8 @@ impl RunningShop {
         for service in RUST_SERVICES {
             let program = format!("shop-{service}");
             std::fs::copy(testkit::binary(&program), programs.path().join(program)).unwrap();
+            let declared = folder().join(service).join("openapi.yaml");
+            std::fs::copy(declared, contract(programs.path(), service)).unwrap();
         }
         let app = App::of_manifest(&change(manifest(programs.path())), &env);
         app.up();
@@ -60,6 +62,11 @@ impl RunningShop {
         let mut file = std::fs::OpenOptions::new().append(true).open(&newer).unwrap();
         std::io::Write::write_all(&mut file, b"\n").unwrap();
         std::fs::rename(newer, program).unwrap();
+    }
+
+    /// The contract that a service is deployed with, for a test to change.
+    pub fn contract(&self, service: &str) -> PathBuf {
+        contract(self.programs.path(), service)
     }
 
     /// Puts so many more units of everything on the shelf.
@@ -94,21 +101,32 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+fn contract(programs: &Path, service: &str) -> PathBuf {
+    programs.join(format!("{service}.yaml"))
+}
+
 /// The shop's own manifest, to be read from another folder, with the programs in `programs`.
 fn manifest(programs: &Path) -> String {
     let text = std::fs::read_to_string(folder().join("isles.toml")).unwrap();
-    let mut manifest = String::new();
-    for line in text.lines() {
+    let (mut manifest, mut service) = (String::new(), "");
+    for declared in text.lines() {
         // Cargo has built them, and a second cargo would only wait for the first.
-        if line.starts_with("build") && line.contains("cargo") {
+        if declared.starts_with("build") && declared.contains("cargo") {
             continue;
         }
-        let line = line.replace("../../target/release", programs.to_str().unwrap());
+        let line = declared.replace("../../target/release", programs.to_str().unwrap());
+        let own = contract(programs, service);
+        let line = if RUST_SERVICES.contains(&service) {
+            line.replace("\"openapi.yaml\"", &format!("\"{}\"", own.display()))
+        } else {
+            line
+        };
         let line = line.replace("\"sagas/", &format!("\"{}/sagas/", folder().display()));
         manifest.push_str(&line);
         manifest.push('\n');
-        let section = line.strip_prefix("[services.").and_then(|s| s.strip_suffix(']'));
-        if let Some(service) = section.filter(|s| !s.contains('.')) {
+        let section = declared.strip_prefix("[services.").and_then(|s| s.strip_suffix(']'));
+        if let Some(name) = section.filter(|s| !s.contains('.')) {
+            service = name;
             manifest.push_str(&format!("dir = \"{}\"\n", folder().join(service).display()));
         }
     }

@@ -6,7 +6,7 @@ use shop_tests::RunningShop;
 use testkit::wait_until;
 
 const OTHERS: [&str; 6] = ["accounts", "catalog", "payments", "orders", "recommendations", "storefront"];
-const DEPLOYS: usize = 3;
+const DEPLOYS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inventory_is_deployed_and_scaled_while_people_buy_and_no_purchase_fails() {

@@ -4,6 +4,7 @@
 //! can speak to a newer platform: a state it has never heard of becomes `Unknown`.
 
 mod deploys;
+mod drift;
 mod logs;
 mod traffic;
 mod usage;
@@ -15,12 +16,13 @@ pub use deploys::{
     Begun, ChangeInfo, DeployRequest, Deployed, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
     RolloutNote, RolloutStatus,
 };
+pub use drift::{DriftFinding, DriftReport, OperationDrift, Undocumented};
 pub use logs::{LogEntry, LogItem, LogQuery, LogStream};
 pub use traffic::{
     Calls, EdgeTotals, EdgeTraffic, FailedAttempt, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Span,
     SpanQuery, Spans, Traffic,
 };
-pub use usage::{CallerUsage, OperationUsage, UsageReport};
+pub use usage::{CallerUsage, OperationUsage, RouteUsage, UsageReport};
 
 /// A running app, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -52,6 +54,9 @@ pub struct AppStatus {
     /// Why the dashboard is not where the manifest says.
     #[serde(default)]
     pub console_problem: Option<String>,
+    /// Which limit of a service cannot be kept on this machine, and why.
+    #[serde(default)]
+    pub limits_problem: Option<String>,
     /// How it is.
     pub state: AppState,
     /// When `state` became what it is.
@@ -318,6 +323,13 @@ fn about_blank() -> String {
 }
 
 impl AppStatus {
+    /// Everything that has to be looked after and belongs to no service, each a sentence.
+    pub fn problems(&self) -> impl Iterator<Item = &str> {
+        [&self.gateway_problem, &self.console_problem, &self.proxy_outdated, &self.limits_problem]
+            .into_iter()
+            .filter_map(|problem| problem.as_deref())
+    }
+
     /// The service of this name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|s| s.name == name)

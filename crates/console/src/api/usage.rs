@@ -10,6 +10,23 @@ pub struct UsageReport {
     pub days: u64,
     /// The operations of its contract, those that nobody calls too; after them what no operation fits, if there is any.
     pub operations: Vec<OperationUsage>,
+    /// The routes of the gateway to it, those that nobody takes too.
+    #[serde(default)]
+    pub routes: Vec<RouteUsage>,
+}
+
+/// How often a route of the gateway is taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RouteUsage {
+    /// Methods, host and path, without what it does not ask for.
+    pub route: String,
+    /// Requests.
+    pub requests: u64,
+    /// Of these in an hour, on average since the first.
+    pub per_hour: f64,
+    /// The begin of the last hour in which there were any; absent where there were none.
+    #[serde(default)]
+    pub last_hour: Option<u64>,
 }
 
 /// What is called of an operation.

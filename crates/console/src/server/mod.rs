@@ -88,6 +88,7 @@ fn parts() -> (Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(routes::promote))
         .routes(routes!(routes::releases))
         .routes(routes!(routes::usage))
+        .routes(routes!(routes::drift))
         .routes(routes!(routes::logs))
         .routes(routes!(routes::watch))
         .routes(routes!(routes::down))

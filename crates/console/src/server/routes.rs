@@ -15,8 +15,8 @@ use super::Context;
 use super::streams;
 use crate::Refusal;
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, LogItem, LogQuery, PlanReport, PlanRequest, Problem,
-    ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, UsageReport,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogItem, LogQuery, PlanReport,
+    PlanRequest, Problem, ReleaseInfo, RollbackRequest, ScaleRequest, ServiceStatus, UsageReport,
 };
 
 /// How many past lines there are when nobody says how many.
@@ -176,6 +176,19 @@ pub async fn usage(
     require(&now(&context), &name)?;
     let days = params.days.unwrap_or(DEFAULT_DAYS).clamp(1, MOST_DAYS);
     Ok(Json(context.platform.usage(&name, days).await?))
+}
+
+/// How real requests and answers of a service compare with its contract, of the few that are looked at.
+#[utoipa::path(get, path = "/v1/services/{service}/drift",
+    params(("service" = String, Path, description = "Its name.")),
+    responses((status = 200, body = DriftReport),
+              (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub async fn drift(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+) -> Result<Json<DriftReport>, Refusal> {
+    require(&now(&context), &name)?;
+    Ok(Json(context.platform.drift(&name)))
 }
 
 /// What `GET /v1/logs` takes.

@@ -3,6 +3,7 @@
 //! Every page is HTML made here, whole without a script. A small one (`script.js`) asks for the same address as an event stream and puts
 //! what comes in the place of what is there, so a page that is open is always about now. Nothing is fetched from elsewhere.
 
+mod contract;
 pub mod guard;
 mod live;
 mod logs;

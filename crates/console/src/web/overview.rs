@@ -12,8 +12,7 @@ const WINDOW: u64 = 30;
 pub fn fragment(web: &Web) -> Fragment {
     let (status, traffic) = (web.status(), web.platform.traffic(WINDOW));
     let live = html! {
-        @if let Some(problem) = &status.gateway_problem { p.bad role="alert" { (problem) } }
-        @if let Some(problem) = &status.proxy_outdated { p.bad role="alert" { (problem) } }
+        @for problem in status.problems() { p.bad role="alert" { (problem) } }
         section aria-label="Map" { (picture(&status, &traffic)) }
         section aria-label="Services" { (table(&status, &traffic)) }
     };

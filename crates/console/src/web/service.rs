@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Fragment, Web, words};
+use super::{Fragment, Web, contract, words};
 use crate::Refusal;
 use crate::api::{
     AppStatus, EdgeTraffic, LogQuery, ReleaseInfo, ReplicaStatus, RolloutStatus, ServiceState, ServiceStatus,
@@ -46,6 +46,7 @@ pub async fn fragment(web: &Web, name: &str) -> Result<Fragment, Refusal> {
     let traffic = web.platform.traffic(WINDOW);
     let query = LogQuery { services: vec![name.to_owned()], n: LINES };
     let (releases, lines) = (web.platform.releases(name).await?, web.platform.recent_logs(&query).await?);
+    let usage = web.platform.usage(name, contract::DAYS).await?;
     let now = words::now();
     let callers = traffic.edges.iter().filter(|edge| edge.callee == name);
     let callees = traffic.edges.iter().filter(|edge| edge.caller.as_deref() == Some(name));
@@ -58,6 +59,7 @@ pub async fn fragment(web: &Web, name: &str) -> Result<Fragment, Refusal> {
         section { h2 { "Called by" } (edges(callers, |edge| edge.caller.as_deref().unwrap_or("gateway").to_owned(), "Caller")) }
         section { h2 { "Calls" } (edges(callees, |edge| edge.callee.clone(), "Callee")) }
         section { h2 { "Releases" } (releases_table(name, &releases, now)) }
+        (contract::section(name, &usage, &web.platform.drift(name), now))
         section { h2 { "Latest output" } (super::logs::lines(&lines, false)) }
     };
     let fixed = html! {

@@ -68,6 +68,11 @@ async fn deploys_begin_or_are_refused_with_a_reason() {
     assert_eq!(app.client.releases("orders").await.unwrap()[0].id, "orders-release");
     let usage = app.client.usage("orders", 400).await.unwrap();
     assert_eq!((usage.days, usage.operations[0].operation.as_deref()), (30, Some("GET /orders")));
+    assert_eq!(usage.routes[0].route, "/api/orders");
+    let drift = app.client.drift("orders").await.unwrap();
+    let finding = &drift.operations[0].findings[0];
+    assert_eq!((finding.at().as_str(), finding.whose("orders")), ("answer 200 /<name>", "orders"));
+    assert_eq!(refused(app.client.drift("order").await.unwrap_err()).0, 404);
     let (status, ..) = refused(app.client.releases("order").await.unwrap_err());
     assert_eq!(status, 404);
 }

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use console::api::{
-    Accepted, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, LogEntry, LogQuery, LogStream,
-    OperationUsage, PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest, ServiceState,
-    ServiceStatus, Span, SpanQuery, Spans, Traffic, UsageReport,
+    Accepted, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, DriftFinding, DriftReport,
+    LogEntry, LogQuery, LogStream, OperationDrift, OperationUsage, PlanReport, PlanRequest, ReleaseInfo,
+    ReplicaStatus, RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic,
+    Undocumented, UsageReport,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -119,8 +120,44 @@ impl Platform for InMemory {
     }
 
     fn usage(&self, service: &str, days: u64) -> BoxFuture<'_, Result<UsageReport, Refusal>> {
+        let route =
+            RouteUsage { route: format!("/api/{service}"), requests: 0, per_hour: 0.0, last_hour: None };
         let operation = OperationUsage { operation: Some(format!("GET /{service}")), callers: vec![] };
-        async move { Ok(UsageReport { days, operations: vec![operation] }) }.boxed()
+        async move { Ok(UsageReport { days, operations: vec![operation], routes: vec![route] }) }.boxed()
+    }
+
+    fn drift(&self, service: &str) -> DriftReport {
+        let finding = DriftFinding {
+            side: "answer".to_owned(),
+            caller: None,
+            place: "answer 200".to_owned(),
+            pointer: Some("/<name>".to_owned()),
+            detail: "the value is not of type \"string\"".to_owned(),
+            count: 2,
+            first: 1_000,
+            last: 2_000,
+            example: Some(serde_json::json!({ "<name>": "<integer>" })),
+        };
+        let operation = OperationDrift {
+            operation: format!("GET /{service}"),
+            looked_at: 5,
+            faulty: 2,
+            more: 0,
+            findings: vec![finding],
+        };
+        let undocumented = Undocumented {
+            request: "GET /<debug>".to_owned(),
+            caller: Some("web".to_owned()),
+            status: 200,
+            seen: 1,
+            last: 2_000,
+        };
+        DriftReport {
+            release: Some("r1".to_owned()),
+            operations: vec![operation],
+            undocumented: vec![undocumented],
+            ..DriftReport::default()
+        }
     }
 
     fn recent_logs(&self, query: &LogQuery) -> BoxFuture<'_, Result<Vec<LogEntry>, Refusal>> {
@@ -207,6 +244,7 @@ fn shop() -> AppStatus {
         gateway_problem: None,
         console: Some("http://127.0.0.1:9400".to_owned()),
         console_problem: None,
+        limits_problem: None,
         state: AppState::Starting,
         since: 1_000,
         started_at: 900,

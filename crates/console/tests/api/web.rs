@@ -204,6 +204,25 @@ async fn every_page_shows_the_app_and_nothing_of_it_becomes_html() {
 }
 
 #[tokio::test]
+async fn a_service_shows_who_calls_its_operations_and_where_it_is_not_as_its_contract_says() {
+    let served = serve().await;
+    let name = served.platform.status.borrow().services[0].name.clone();
+    let page = served.get(&format!("/services/{name}")).await.body;
+    for part in [
+        "<td>nobody</td>",
+        &format!("/api/{name}"),
+        "5 requests were looked at",
+        "2 were not as the contract says",
+        "answer 200 /&lt;name&gt;",
+        "&lt;integer&gt;",
+        "GET /&lt;debug&gt;",
+        "answered web with 200",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
+
+#[tokio::test]
 async fn an_open_page_is_told_of_changes() {
     let served = serve().await;
     let cookie = served.cookie();

@@ -19,6 +19,11 @@ impl MediaKey {
         Self { essence, parameters }
     }
 
+    /// Without parameters.
+    pub fn essence(&self) -> &str {
+        &self.essence
+    }
+
     /// Whether everything of `other` is of this as well.
     pub fn covers(&self, other: &Self) -> bool {
         let essence = match self.essence.strip_suffix('*') {

@@ -67,7 +67,8 @@ fn distinct(classes: &[u64]) -> usize {
 /// Roles from here on are those of the branches of a union, one role for each union.
 const UNORDERED: u8 = 32;
 
-fn children(schema: &Schema) -> Vec<(u8, u32)> {
+/// The schemas that one refers to, each with its role.
+pub fn children(schema: &Schema) -> Vec<(u8, u32)> {
     let mut out = Vec::new();
     let mut one = |role: u8, id: Option<SchemaId>| out.extend(id.map(|id| (role, id.0)));
     let rest = |rest: Rest| match rest {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 pub use bounds::{BOUNDS, Bound, COUNT as BOUND_COUNT};
-pub use class::classes;
+pub use class::{children, classes};
 pub use types::Types;
 
 use crate::fault::Fault;

@@ -7,4 +7,5 @@ mod laws;
 mod limits;
 mod robust;
 mod rules;
+mod shapes;
 mod support;

@@ -1,12 +1,14 @@
-//! Releases in charge -> the operations of their contracts, for which the data plane counts requests.
+//! Releases in charge -> the operations of their contracts, for which the data plane counts requests, and what it holds
+//! them to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::shapes::ShapesFile;
 use model::{ReleaseId, ServiceName};
 
 use crate::driver::{Outcome, Reconciler};
-use crate::gate::Gate;
+use crate::gate::{Gate, Said};
 use crate::world::{Operations, World};
 
 /// Reads each contract once.
@@ -45,9 +47,16 @@ impl Contracts {
         let (world, gate) = (self.world.clone(), self.gate.clone());
         let (name, id) = (service.clone(), release.clone());
         let read = tokio::task::spawn_blocking(move || {
-            let release = world.releases.open(&name, &id).ok();
-            release.map(|release| gate.operations(&release)).unwrap_or_default()
+            let Ok(found) = world.releases.open(&name, &id) else { return Default::default() };
+            let Said { operations, shapes } = gate.read(&found);
+            let path = shapes.and_then(|shapes| {
+                let written = found.write_shapes(&shapes);
+                written.inspect_err(|e| tracing::error!("{name} is not held to its contract: {e}")).ok()
+            });
+            (operations, path)
         });
-        Operations { release: release.clone(), all: Arc::new(read.await.unwrap_or_default()) }
+        let (all, path) = read.await.unwrap_or_default();
+        let shapes = path.map(|path| ShapesFile { release: release.clone(), path });
+        Operations { release: release.clone(), all: Arc::new(all), shapes }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::Setting;
-use crate::gate::{DAYS, Gate, Judgement, Proposal};
+use crate::gate::{Gate, Judgement, Proposal};
 use crate::history;
 use crate::usage;
 use crate::world::{Building, World, now};
@@ -156,9 +156,9 @@ async fn ask(
     let Some(new) = new else { return Ok(Job::Passed) };
     // A release of which the files are gone has no contract that could be broken.
     let old = rollout.from.as_ref().and_then(|id| open(id).ok());
-    let (own, name) = (world.clone(), service.name.clone());
-    let called = tokio::task::spawn_blocking(move || usage::of(&own, &name, DAYS)).await;
-    let called = called.map_err(|e| (e.to_string(), vec![]))?.map_err(|e| (e.to_string(), vec![]))?;
+    let (own, name, within) = (world.clone(), service.name.clone(), service.deploy.used_within);
+    let used = tokio::task::spawn_blocking(move || usage::of(&own, &name, within)).await;
+    let called = used.map_err(|e| (e.to_string(), vec![]))?.map_err(|e| (e.to_string(), vec![]))?.called;
     let proposal = Proposal { service: service.clone(), old, new, called };
     let Judgement { reasons, notes } = gate.judge(proposal).await.map_err(|e| (e, vec![]))?;
     Ok(match (reasons.is_empty(), notes.is_empty()) {

@@ -103,6 +103,7 @@ impl Replicas {
             replica: Some((id, address)),
         };
         let (argv, env) = command(&setting).map_err(|e| e.to_string())?;
+        let limits = desired.services.get(service).map(|declared| declared.limits);
         let spec = ReplicaSpec {
             id: id.clone(),
             release: release.clone(),
@@ -112,7 +113,8 @@ impl Replicas {
             env,
             health: placed.health,
             stop: placed.stop,
-            memory: desired.services.get(service).and_then(|declared| declared.limits.memory),
+            memory: limits.and_then(|limits| limits.memory),
+            cpu: limits.and_then(|limits| limits.cpu),
         };
         self.world.supervisor.start(spec).await.map(|_| ()).map_err(|e| e.to_string())
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use model::shapes::Shapes;
 use model::{DesiredState, ReleaseId, ServiceName, ServiceSpec};
 
 use super::content::{self, Content, Part};
@@ -14,6 +15,19 @@ use super::{Release, ReleaseError};
 
 const ABOUT: &str = "release.json";
 const TREE: &str = "tree";
+/// What its contract says of requests and answers, for the data plane.
+const SHAPES: &str = "shapes.json";
+
+impl Release {
+    /// Writes down what its contract says of requests and answers, and gives the file's path. Blocks.
+    pub(crate) fn write_shapes(&self, shapes: &Shapes) -> io::Result<PathBuf> {
+        let path = self.tree.with_file_name(SHAPES);
+        let new = path.with_extension("new");
+        fs::write(&new, serde_json::to_vec(shapes).map_err(io::Error::other)?)?;
+        fs::rename(&new, &path)?;
+        Ok(path)
+    }
+}
 
 /// The store. Every method reads and writes files: call it where blocking is allowed.
 #[derive(Debug, Clone)]

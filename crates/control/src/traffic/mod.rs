@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{ProcessId, ReleaseId, ReplicaId, ServiceName, Span, Tally};
-use proxy::link::{EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
+use proxy::link::{Drift, EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
 use tokio::sync::broadcast;
 
 pub use series::HISTORY;
@@ -114,6 +114,11 @@ impl Default for Traffic {
 }
 
 impl Traffic {
+    /// How real requests and answers of a service compare with its contract, as far as the data plane has looked.
+    pub fn drift(&self, service: &str) -> Option<Drift> {
+        self.lock().latest.drift.iter().find(|drift| drift.service.as_str() == service).cloned()
+    }
+
     /// Takes what the data plane `process` has counted by `at` (milliseconds).
     pub fn take(&self, process: ProcessId, signals: Signals, at: u64) {
         let mut state = self.lock();

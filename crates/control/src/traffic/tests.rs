@@ -34,7 +34,7 @@ fn counted(old: u64, new: u64) -> Signals {
         ejected: false,
         ejections: 0,
     };
-    Signals { edges: vec![edge], replicas: vec![replica], services: vec![] }
+    Signals { edges: vec![edge], replicas: vec![replica], services: vec![], drift: vec![] }
 }
 
 fn calls(report: &Report) -> (u64, u64, Vec<(&str, u64)>) {

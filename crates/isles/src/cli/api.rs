@@ -23,6 +23,20 @@ enum Command {
     Diff(Diff),
     /// Shows which operations of a service are called, by whom and how often
     Usage(Usage),
+    /// Shows where real requests and answers of a service are not as its contract says
+    Drift(Drift),
+}
+
+#[derive(Debug, clap::Args)]
+struct Drift {
+    #[command(flatten)]
+    file: FileArg,
+    /// Of which service
+    #[arg(value_name = "SERVICE")]
+    service: String,
+    /// Prints it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,7 +88,18 @@ pub fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     match args.command {
         Command::Diff(args) => diff(&args),
         Command::Usage(args) => super::block_on(usage(args, before)),
+        Command::Drift(args) => super::block_on(drift(args, before)),
     }
+}
+
+async fn drift(args: Drift, before: FileArg) -> Result<(), Failure> {
+    let place = Place::find(args.file.or(before))?;
+    place.status().await?;
+    let report = place.client().drift(&args.service).await?;
+    if args.json {
+        return output::json(&report);
+    }
+    output::lines(&super::show::drift::render(&report, &args.service, super::place::now()))
 }
 
 async fn usage(args: Usage, before: FileArg) -> Result<(), Failure> {

@@ -23,6 +23,7 @@ pub fn app(state: AppState, services: Vec<ServiceStatus>) -> AppStatus {
         gateway_problem: None,
         console: Some("http://127.0.0.1:9400".to_owned()),
         console_problem: None,
+        limits_problem: None,
         state,
         since: 12_000,
         started_at: 10_000,

@@ -2,6 +2,7 @@
 
 mod console;
 mod deploys;
+mod drift;
 mod logs;
 mod platform;
 mod sagas;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use ::console::Platform;
 use control::{Control, Paths};
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::gate::ContractGate;
@@ -66,11 +68,17 @@ pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> 
         std::env::current_exe().map_err(|e| other(format!("the isles program cannot be found: {e}")))?;
     let sagas = sagas::Prepared::new(&desired).await?;
     let about = sagas.as_ref().map(sagas::Prepared::about);
-    let gate = Arc::new(ContractGate::new(sagas.as_ref().map(sagas::Prepared::plans).unwrap_or_default()));
+    let (engine, of_gate) = watch::channel(None);
+    let declared = sagas.as_ref().map(sagas::Prepared::plans).unwrap_or_default();
+    let gate = Arc::new(ContractGate::new(declared, sagas.is_some().then_some(of_gate)));
     let control = Control::start(desired, control::Options { program, build, gate, sagas: about }).await;
     let control = Arc::new(control.map_err(explain)?);
     let sagas = match sagas {
-        Some(prepared) => Some(prepared.start(&control).await?),
+        Some(prepared) => {
+            let running = prepared.start(&control).await?;
+            engine.send_replace(Some(running.engine()));
+            Some(running)
+        }
         None => None,
     };
     let socket = control.paths().control_socket();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, LogEntry, LogQuery, PlanReport, PlanRequest,
-    ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic, UsageReport,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogEntry, LogQuery, PlanReport,
+    PlanRequest, ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::{Platform, Refusal};
 use control::{Control, DeployOrder, Paths, Refused, Status};
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::deploys;
 use super::logs;
 use super::status::{self, About};
-use super::{traffic, usage};
+use super::{drift, traffic, usage};
 
 /// How often the memory of processes is read anew while nothing else changes.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -85,7 +85,12 @@ fn translate(
     mut from: watch::Receiver<Arc<Status>>,
     console: super::console::About,
 ) -> watch::Receiver<Arc<AppStatus>> {
-    let about = About { console, started_at: now(), memory: supervisor::process::memory };
+    let about = About {
+        console,
+        started_at: now(),
+        memory: supervisor::process::memory,
+        cpu_trouble: supervisor::cgroup::cpu_trouble(),
+    };
     let first = status::app(&from.borrow_and_update(), None, &about, now());
     let (sender, receiver) = watch::channel(Arc::new(first));
     tokio::spawn(async move {
@@ -204,8 +209,12 @@ impl Platform for Wired {
         let service = service.to_owned();
         Box::pin(async move {
             let known = self.control.usage(&service, days).await.map_err(|e| refusal(e, &self.control))?;
-            Ok(usage::report(&known.0, &known.1, days, now()))
+            Ok(usage::report(&known, days, now()))
         })
+    }
+
+    fn drift(&self, service: &str) -> DriftReport {
+        drift::report(self.control.traffic().drift(service))
     }
 
     fn recent_logs(&self, query: &LogQuery) -> BoxFuture<'_, Result<Vec<LogEntry>, Refusal>> {

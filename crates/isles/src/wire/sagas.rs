@@ -114,6 +114,11 @@ impl Running {
         saga::api::router(self.engine.clone())
     }
 
+    /// The engine itself.
+    pub fn engine(&self) -> Engine {
+        self.engine.clone()
+    }
+
     /// Puts everything down; whoever comes next goes on.
     pub async fn stop(self) {
         if let Err(error) = self.engine.stop(GRACE).await {

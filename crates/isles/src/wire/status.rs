@@ -7,7 +7,8 @@ use ::console::api::{
 };
 use control::{DataPlane, Health, Mode, Outside, Preparation, Status};
 use model::{
-    ExitReason, External, Gateway, GatewayTls, Phase, Protocol, ReplicaId, ReplicaState, ServiceSpec,
+    DesiredState, ExitReason, External, Gateway, GatewayTls, Phase, Protocol, ReplicaId, ReplicaState,
+    ServiceSpec,
 };
 
 /// What does not change while the app runs.
@@ -19,6 +20,8 @@ pub struct About {
     pub started_at: u64,
     /// Bytes of memory of a process.
     pub memory: fn(&model::ProcessId) -> Option<u64>,
+    /// Why `limits.cpu` cannot be kept on this machine.
+    pub cpu_trouble: Option<String>,
 }
 
 /// The whole status at `now` (Unix milliseconds); `before` is what was said last, from which "since" is taken.
@@ -43,6 +46,7 @@ pub fn app(status: &Status, before: Option<&AppStatus>, about: &About, now: u64)
             .and_then(|g| status.data_plane.problems.get(&g.listen).cloned()),
         console: about.console.url.clone(),
         console_problem: about.console.problem.clone(),
+        limits_problem: limits_problem(desired, about),
         state,
         since: before.filter(|b| b.state == state).map_or(now, |b| b.since),
         started_at: about.started_at,
@@ -51,6 +55,13 @@ pub fn app(status: &Status, before: Option<&AppStatus>, about: &About, now: u64)
         externals: desired.externals.values().map(|e| external(e, &status.data_plane)).collect(),
         route_version: status.data_plane.version.unwrap_or(0),
     }
+}
+
+fn limits_problem(desired: &DesiredState, about: &About) -> Option<String> {
+    let why = about.cpu_trouble.as_ref()?;
+    let limited = desired.services.values().filter(|s| s.limits.cpu.is_some());
+    let names: Vec<&str> = limited.map(|s| s.name.as_str()).collect();
+    (!names.is_empty()).then(|| format!("`limits.cpu` of {} has no effect: {why}", names.join(", ")))
 }
 
 fn external(external: &External, data_plane: &DataPlane) -> ExternalStatus {

@@ -1,11 +1,11 @@
 //! What is called, in the words of the admin API.
 
-use console::api::{CallerUsage, OperationUsage, UsageReport};
-use control::usage::Called;
-use model::Operation;
+use console::api::{CallerUsage, OperationUsage, RouteUsage, UsageReport};
+use control::usage::{Called, Used};
 
 /// The operations of a contract with their callers, those that have none too, and what is called beside the contract.
-pub fn report(called: &[Called], operations: &[Operation], days: u64, now: u64) -> UsageReport {
+pub fn report(used: &Used, days: u64, now: u64) -> UsageReport {
+    let (called, operations) = (&used.called, &used.operations);
     let mut names: Vec<&str> = operations.iter().map(|operation| operation.name.as_str()).collect();
     names.dedup();
     // Of a contract before this one.
@@ -23,7 +23,13 @@ pub fn report(called: &[Called], operations: &[Operation], days: u64, now: u64) 
             .map(|call| caller(call, now))
             .collect(),
     };
-    UsageReport { days, operations: all.map(of).collect() }
+    let routes = used.routes.iter().map(|(name, taken)| RouteUsage {
+        route: name.clone(),
+        requests: taken.as_ref().map_or(0, Called::requests),
+        per_hour: taken.as_ref().map_or(0.0, |taken| taken.per_hour(now)),
+        last_hour: taken.as_ref().map(|taken| taken.hours.1),
+    });
+    UsageReport { days, operations: all.map(of).collect(), routes: routes.collect() }
 }
 
 fn caller(call: &Called, now: u64) -> CallerUsage {

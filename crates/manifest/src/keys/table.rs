@@ -203,7 +203,7 @@ pub(crate) static SERVICE: Table = Table {
         key("deploy", Kind::AnyOf(&[Kind::Choice(&["rolling", "canary"]), Kind::Table(&DEPLOY)]), "How a new release replaces the old one.")
             .default("rolling")
             .also(&["rollout", "strategy"]),
-        key("limits", Kind::Table(&LIMITS), "Bounds on requests to it and on its memory.").otherwise("see there").also(&["limit", "resources", "timeout"]),
+        key("limits", Kind::Table(&LIMITS), "Bounds on requests to it, and on what its processes use.").otherwise("see there").also(&["limit", "resources", "timeout"]),
         key("before_start", Kind::Words, "Runs once per release, before its first replica, such as a migration; like `command`.")
             .otherwise("nothing")
             .also(&["migrate", "pre_start", "release_command", "init"]),
@@ -293,6 +293,7 @@ pub(crate) static DEPLOY: Table = Table {
         key("hold", Kind::Duration(100, 7 * DAY), "How long a new release is watched at least: in each step of a canary; the first new replica of a rolling deploy, there 5s by default.").default("10s").also(&["interval", "duration"]),
         key("success", Kind::Number(0.0, 100.0), "Percent of a new release's requests that must succeed.").default("99.0").also(&["threshold"]),
         key("ready", Kind::Duration(100, DAY), "How long a new replica may take to become ready before the deploy is rolled back.").default("60s").also(&["timeout", "deadline"]),
+        key("used_within", Kind::Duration(3_600_000, 30 * DAY), "For how long after its last call an operation is one that somebody uses: a deploy that breaks it is refused.").default("168h").also(&["window", "usage_window"]),
         key("sticky", Kind::Table(&STICKY), "Holds each user to one release while requests are divided between two.").otherwise("each request is drawn by itself").also(&["affinity", "session"]),
     ],
 };
@@ -308,7 +309,7 @@ pub(crate) static STICKY: Table = Table {
 
 pub(crate) static LIMITS: Table = Table {
     title: "services.NAME.limits",
-    doc: "Bounds on requests to the service, and on its memory.",
+    doc: "Bounds on requests to the service, and on what its processes use.",
     keys: &[
         key("timeout", Kind::Duration(1, DAY), "Time limit for a whole request.").default("5s"),
         key("retries", Kind::Integer(0, 10), "Further attempts after the first, within the retry budget.")
@@ -320,10 +321,17 @@ pub(crate) static LIMITS: Table = Table {
         key(
             "memory",
             Kind::Size(1_000_000, 1_000_000_000_000_000),
-            "Memory of one replica, all its processes together: it is killed when it is seen to use more. `MB` is 1000², `MiB` 1024² bytes.",
+            "Memory of one replica, all its processes together: it is killed when it uses more. `MB` is 1000², `MiB` 1024² bytes.",
         )
         .otherwise("no limit")
         .also(&["mem", "ram"]),
+        key(
+            "cpu",
+            Kind::Number(0.01, 1024.0),
+            "Processors that one replica may use, all its processes together; needs control groups of the kernel (version 2), which `isles doctor` looks for.",
+        )
+        .otherwise("no limit")
+        .also(&["cpus", "cores", "processors"]),
     ],
 };
 

@@ -24,6 +24,7 @@ fn deploy(steps: &[f64]) -> Deploy {
         hold: Duration::from_secs(10),
         success: 99.0,
         ready: Duration::from_secs(60),
+        used_within: Duration::from_secs(604_800),
         sticky: None,
     }
 }

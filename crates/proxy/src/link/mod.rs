@@ -24,7 +24,10 @@ use model::{ReleaseId, ReplicaId, RouteTable, ServiceName};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
-pub use signals::{EdgeSignals, OperationCounts, ReplicaSignals, ServiceSignals, Signals, Spans};
+pub use signals::{
+    Drift, DriftFinding, DriftSide, EdgeSignals, OperationCounts, OperationDrift, ReplicaSignals,
+    ServiceSignals, Signals, Spans, Undocumented,
+};
 pub use stable::{Hello, Load};
 
 /// The version of this protocol. Planes of different versions speak of hand-overs only.

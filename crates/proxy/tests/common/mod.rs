@@ -159,6 +159,7 @@ impl Table {
             shares: vec![],
             sticky: None,
             operations: vec![],
+            shapes: None,
             outside: None,
             hold: false,
             patient: false,
@@ -199,6 +200,7 @@ pub fn route(path: &str, service: &str) -> Route {
         timeout: None,
         rate_limit: None,
         max_body: None,
+        enforce_contract: false,
     }
 }
 

@@ -122,6 +122,7 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         timeout: None,
         rate_limit: None,
         max_body: None,
+        enforce_contract: false,
     };
     let endpoint = Endpoint {
         replica: model::ReplicaId { service: name(), index: 1 },
@@ -138,6 +139,7 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         shares: vec![],
         sticky: None,
         operations: vec![],
+        shapes: None,
         outside: None,
         hold: false,
         patient: false,

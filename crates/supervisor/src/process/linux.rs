@@ -81,6 +81,13 @@ fn environment(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
 }
 
+pub(super) fn has_variables(pid: u32, variables: &[String]) -> bool {
+    let environment = environment(pid);
+    let has =
+        |variable: &String| environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes());
+    variables.iter().all(has)
+}
+
 fn data_folder(environment: &[u8]) -> Option<&Path> {
     let value = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"ISLES_DATA="))?;
     Some(Path::new(std::ffi::OsStr::from_bytes(value)))

@@ -77,6 +77,11 @@ pub fn memory(p: &ProcessId) -> Option<u64> {
     if alive(p) { os::memory(p.pid) } else { None }
 }
 
+/// Whether all of these (`NAME=value`) are in the environment of a process; it has to be there, and this user's.
+pub(crate) fn has_variables(pid: u32, variables: &[String]) -> bool {
+    os::has_variables(pid, variables)
+}
+
 /// Bytes that the members of a group have resident together. What they share is counted once where it matters, which is
 /// where it would be more than `limit` otherwise; 0 where nothing is known.
 pub(crate) fn group_memory(leader: ProcessId, limit: u64) -> u64 {

@@ -31,6 +31,10 @@ pub(super) fn marked(_state: &Path) -> Vec<ProcessId> {
     Vec::new()
 }
 
+pub(super) fn has_variables(_pid: u32, _variables: &[String]) -> bool {
+    false
+}
+
 pub(super) fn members(_group: u32) -> impl Iterator<Item = u32> {
     std::iter::empty()
 }

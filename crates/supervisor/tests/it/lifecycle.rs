@@ -37,29 +37,6 @@ async fn a_real_server_becomes_ready_and_has_the_environment_it_was_given() {
 }
 
 #[tokio::test]
-async fn what_uses_more_memory_than_it_may_is_ended_with_all_that_it_started() {
-    let mut yard = Yard::new();
-    // Neither of them alone has too much.
-    let half = "import time; held = b'x' * 60_000_000; time.sleep(1000)";
-    let mut spec = yard.script(&format!("python3 -c \"{half}\" & python3 -c \"{half}\""));
-    spec.memory = Some(100_000_000);
-    let leader = yard.start(&spec).await;
-    let exit = yard.until_phase(Phase::Exited).await.last_exit.unwrap();
-    let message = exit.message.unwrap();
-    assert!(
-        message.starts_with("it used 1") && message.ends_with(" MB of memory, and may use 100 MB"),
-        "{message}"
-    );
-    assert_eq!(members(leader), Vec::<String>::new());
-
-    spec.memory = Some(1_000_000_000);
-    yard.start(&spec).await;
-    yard.until_phase(Phase::Ready).await;
-    yard.supervisor.stop(&id()).await;
-    assert_eq!(yard.state(), None);
-}
-
-#[tokio::test]
 async fn a_crash_is_told_with_code_and_last_lines_and_the_slot_starts_again() {
     let mut yard = Yard::new();
     let crash = yard.script("for i in $(seq 30); do echo line $i; done; printf oops >&2; exit 3");

@@ -4,6 +4,7 @@
 mod adoption;
 mod health;
 mod lifecycle;
+mod limits;
 mod logs;
 mod task;
 mod yard;

@@ -55,10 +55,11 @@ impl Yard {
             address: "127.0.0.1:9".parse().unwrap(),
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),
             dir: self.dir.path().to_owned(),
-            env: BTreeMap::from([("ISLES_DATA".to_owned(), data)]),
+            env: BTreeMap::from([("ISLES_DATA".into(), data), ("ISLES_REPLICA".into(), id().to_string())]),
             health: health(HealthCheck::None),
             stop: StopPolicy { signal: StopSignal::Term, grace: Duration::from_secs(20) },
             memory: None,
+            cpu: None,
         }
     }
 

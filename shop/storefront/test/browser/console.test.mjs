@@ -99,6 +99,15 @@ test("a service is scaled on its page, which shows it while it happens", options
   assert.equal(asked.length, 2, "it asks before it does");
 });
 
+test("a service shows who calls which operation, and that what was looked at is as its contract says", options, async (t) => {
+  const page = await open(t);
+  await page.goto(`${BASE}/services/inventory`);
+  const row = page.getByRole("row").filter({ hasText: "POST /reservations/{key}/commit" }).first();
+  await row.filter({ hasText: "isles-sagas" }).waitFor();
+  await page.getByText(/[1-9]\d* requests were looked at/).waitFor();
+  await page.getByText(", about one of each operation in a second; 0 were not as the contract says").waitFor();
+});
+
 test("one checkout is a saga with every step, and a trace across services", options, async (t) => {
   const page = await open(t);
   await page.goto(`${BASE}/sagas?saga=checkout&status=done`);

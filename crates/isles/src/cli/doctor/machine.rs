@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
+use supervisor::cgroup;
 
 use super::Finding;
 use super::project::find_program;
@@ -17,9 +18,18 @@ const MEGABYTE: u64 = 1024 * 1024;
 const LITTLE_ROOM: u64 = 2 * 1024 * MEGABYTE;
 const TOO_LITTLE_ROOM: u64 = 200 * MEGABYTE;
 
+/// Which limits the manifest has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// Some service has `limits.memory`.
+    pub memory: bool,
+    /// Some service has `limits.cpu`.
+    pub cpu: bool,
+}
+
 /// Looks at the machine on which the app below `root` is to run.
-pub fn look(root: &Path, wants_memory_limits: bool) -> Vec<Finding> {
-    vec![git(), open_files(), room(root), processes(), callers(), memory(wants_memory_limits)]
+pub fn look(root: &Path, wanted: Wanted) -> Vec<Finding> {
+    vec![git(), open_files(), room(root), processes(), callers(), memory(wanted.memory), cpu(wanted.cpu)]
 }
 
 fn git() -> Finding {
@@ -101,22 +111,36 @@ fn callers() -> Finding {
     }
 }
 
-/// Limits of memory are kept by looking, which needs a system that tells.
+/// Limits of memory are kept by the kernel, or by looking, which needs a system that tells.
 fn memory(wanted: bool) -> Finding {
     let topic = "memory";
+    if cgroup::look().is_ok_and(|controllers| controllers.memory) {
+        return Finding::ok(topic, "`limits.memory` is kept by control groups");
+    }
     if Path::new("/proc/self/status").exists() {
         let found = "`limits.memory` is looked at every second, and kept by killing; not by control groups";
         return Finding::ok(topic, found);
     }
     let found = "this system does not tell how much memory a process has";
+    unkept(topic, found, "limits.memory", wanted)
+}
+
+/// Limits of processors are kept by the kernel alone.
+fn cpu(wanted: bool) -> Finding {
+    let topic = "cpu";
+    match cgroup::cpu_trouble() {
+        None => Finding::ok(topic, "`limits.cpu` is kept by control groups"),
+        Some(found) => unkept(topic, &found, "limits.cpu", wanted),
+    }
+}
+
+fn unkept(topic: &str, found: &str, limit: &str, wanted: bool) -> Finding {
     if wanted {
-        Finding::warn(
-            topic,
-            format!("{found}; `limits.memory` has no effect"),
-            "use Linux, with `/proc` mounted",
-        )
+        let fix =
+            "use Linux with control groups of version 2, below one that Isles may change: docs/scaling.md";
+        Finding::warn(topic, format!("{found}; `{limit}` has no effect"), fix)
     } else {
-        Finding::ok(topic, format!("{found}; not needed, as no service limits its memory"))
+        Finding::ok(topic, format!("{found}; not needed, as no service has `{limit}`"))
     }
 }
 

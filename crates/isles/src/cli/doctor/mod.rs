@@ -4,8 +4,10 @@ mod machine;
 mod project;
 
 use console::client::ClientError;
+use model::Limits;
 use serde::Serialize;
 
+use self::machine::Wanted;
 use super::failure::{Exit, Failure};
 use super::output;
 use super::place::{FileArg, Place};
@@ -76,9 +78,14 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
     };
     let parsed = manifest::load(&place.manifest);
     let mut findings = project::look(&place, &parsed, &running);
-    let wants_memory_limits =
-        parsed.is_ok_and(|p| p.desired.services.values().any(|s| s.limits.memory.is_some()));
-    findings.extend(machine::look(place.root(), wants_memory_limits));
+    let wanted = parsed.map_or_else(
+        |_| Wanted::default(),
+        |p| {
+            let some = |has: fn(&Limits) -> bool| p.desired.services.values().any(|s| has(&s.limits));
+            Wanted { memory: some(|l| l.memory.is_some()), cpu: some(|l| l.cpu.is_some()) }
+        },
+    );
+    findings.extend(machine::look(place.root(), wanted));
     let ok = findings.iter().all(|f| f.level != Level::Fail);
     if args.json {
         output::json(&Report { ok, findings: &findings })?;

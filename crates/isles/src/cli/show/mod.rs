@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod changes;
+pub mod drift;
 pub mod failure;
 pub mod lines;
 pub mod progress;

@@ -48,15 +48,9 @@ pub fn render(
     if let Some(gateway) = &status.gateway {
         lines.push(format!("{} {}", style::dim("gateway"), style::note(gateway)));
     }
-    if let Some(problem) = &status.gateway_problem {
-        lines.push(format!("{} {problem}", style::busy(symbols.warning)));
-    }
-    if let Some(problem) = &status.console_problem {
-        lines.push(format!("{} {}", style::busy(symbols.warning), text::plain(problem)));
-    }
     lines.extend(status.retired_proxies.iter().map(retired));
-    if let Some(why) = &status.proxy_outdated {
-        lines.push(format!("{} {}", style::busy(symbols.warning), text::plain(why)));
+    for problem in status.problems() {
+        lines.push(format!("{} {}", style::busy(symbols.warning), text::plain(problem)));
     }
     lines.push(String::new());
     let rows: Vec<Row> =

@@ -25,8 +25,8 @@ pub fn render(status: &AppStatus, took: u64, detached: bool, symbols: Symbols) -
     if status.console.is_some() {
         lines.push(entry("console", "isles console"));
     }
-    if let Some(problem) = &status.gateway_problem {
-        lines.push(entry("", &format!("{} {problem}", style::busy(symbols.warning))));
+    for problem in status.problems() {
+        lines.push(entry("", &format!("{} {}", style::busy(symbols.warning), text::plain(problem))));
     }
     let replicas: usize = status.services.iter().map(|s| s.ready as usize).sum();
     let asleep = status.services.iter().filter(|s| s.state == ServiceState::Stopped).count();

@@ -1,6 +1,6 @@
 //! Which operations of a service are called.
 
-use console::api::{CallerUsage, OperationUsage, UsageReport};
+use console::api::{CallerUsage, OperationUsage, RouteUsage, UsageReport};
 
 use super::table::{self, Cell, Column, Row};
 use super::{style, text};
@@ -26,7 +26,47 @@ pub fn render(report: &UsageReport, now: u64, width: usize) -> Vec<String> {
         column("LAST", true, 3),
     ];
     let rows: Vec<Row> = report.operations.iter().flat_map(|operation| rows(operation, now)).collect();
-    table::render(&columns, &rows, width)
+    let mut lines = table::render(&columns, &rows, width);
+    if !report.routes.is_empty() {
+        lines.push(String::new());
+        lines.extend(routes(&report.routes, now, width));
+    }
+    lines
+}
+
+/// A line for each route of the gateway to the service.
+fn routes(routes: &[RouteUsage], now: u64, width: usize) -> Vec<String> {
+    let column = |title, right, expendable| Column { title, right, expendable };
+    let columns = [
+        column("ROUTE", false, 0),
+        column("REQUESTS", true, 0),
+        column("PER HOUR", true, 1),
+        column("LAST", true, 2),
+    ];
+    let row = |route: &RouteUsage| {
+        let cells = match route.last_hour {
+            None => vec![
+                Cell::plain(&route.route),
+                Cell::painted("nobody", style::dim),
+                Cell::plain(""),
+                Cell::plain(""),
+            ],
+            Some(last) => vec![
+                Cell::plain(&route.route),
+                Cell::plain(route.requests.to_string()),
+                Cell::plain(format!("{:.1}", route.per_hour)),
+                Cell::plain(hour(last, now)),
+            ],
+        };
+        Row { cells, below: vec![] }
+    };
+    table::render(&columns, &routes.iter().map(row).collect::<Vec<_>>(), width)
+}
+
+/// Counted by the hour.
+fn hour(last: u64, now: u64) -> String {
+    let age = now.saturating_sub(last);
+    if age < HOUR { "this hour".to_owned() } else { text::age(age) }
 }
 
 fn rows(usage: &OperationUsage, now: u64) -> Vec<Row> {
@@ -44,7 +84,6 @@ fn rows(usage: &OperationUsage, now: u64) -> Vec<Row> {
             0 => Cell::plain("0"),
             count => Cell::painted(count.to_string(), style::bad),
         };
-        let age = now.saturating_sub(caller.last_hour);
         let cells = vec![
             if at == 0 { title() } else { Cell::plain("") },
             Cell::plain(caller.caller.as_deref().unwrap_or("the gateway")),
@@ -52,8 +91,7 @@ fn rows(usage: &OperationUsage, now: u64) -> Vec<Row> {
             Cell::plain(format!("{:.1}", caller.per_hour)),
             Cell::plain(caller.refused.to_string()),
             failed,
-            // Counted by the hour.
-            Cell::plain(if age < HOUR { "this hour".to_owned() } else { text::age(age) }),
+            Cell::plain(hour(caller.last_hour, now)),
         ];
         Row { cells, below: vec![] }
     };
@@ -88,6 +126,15 @@ mod tests {
                 operation(Some("POST /v1/moves"), vec![]),
                 operation(None, vec![caller(None, 1, 0, 3 * HOUR)]),
             ],
+            routes: vec![
+                RouteUsage {
+                    route: "/api/stock".to_owned(),
+                    requests: 10,
+                    per_hour: 5.0,
+                    last_hour: Some(HOUR),
+                },
+                RouteUsage { route: "GET /old".to_owned(), requests: 0, per_hour: 0.0, last_hour: None },
+            ],
         };
         insta::assert_snapshot!(plain(&render(&report, 3 * HOUR + 1, 100)), @r#"
         OPERATION            CALLER       REQUESTS  PER HOUR  4XX  5XX       LAST
@@ -95,6 +142,10 @@ mod tests {
                              the gateway         9       4.5    1    2         2h
         POST /v1/moves       nobody
         not in the contract  the gateway         1       0.5    1    0  this hour
+
+        ROUTE       REQUESTS  PER HOUR  LAST
+        /api/stock        10       5.0    2h
+        GET /old      nobody
         "#);
         assert!(plain(&render(&UsageReport::default(), 0, 80)).contains("nothing was called"));
     }
