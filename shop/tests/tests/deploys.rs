@@ -10,7 +10,11 @@ const DEPLOYS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inventory_is_deployed_and_scaled_while_people_buy_and_no_purchase_fails() {
-    let running = RunningShop::start();
+    // Each deploy watches its first new replica for a second only, or there would be no end to it.
+    let quick = "[services.inventory]\ndeploy = { hold = \"1s\" }";
+    let running = RunningShop::start_by(|manifest| manifest.replace("[services.inventory]", quick));
+    // There is enough for all of them.
+    running.restock(100_000).await;
     let app = &running.app;
     let others = || OTHERS.map(|service| app.pids(service));
     let release = || app.service("inventory")["release"].clone();

@@ -10,6 +10,9 @@ use crate::tree::Value;
 /// One schema has no more parts than this; what is beyond is not looked at and makes it unknown.
 const MAX_FLAT: usize = 10_000;
 
+/// So many nodes of a branch are looked at for what may refuse `null`.
+const LOOKED_INTO: usize = 100;
+
 /// Nodes whose types are taken together before `null` is added or taken away.
 #[derive(Debug, Clone, Copy)]
 struct Group {
@@ -99,7 +102,9 @@ impl Lowering<'_> {
                 let mut inner = group;
                 if !nulls.is_empty() {
                     // With `oneOf`, `null` that two branches allow is not allowed.
-                    let taken = nulls.len() > 1 || rest.iter().any(|b| self.types_of(*b).has(Types::NULL));
+                    let takes =
+                        |own: &mut Self, b: &At| own.types_of(*b).has(Types::NULL) && !own.may_refuse(*b);
+                    let taken = nulls.len() > 1 || rest.iter().any(|b| takes(self, b));
                     inner = open(group, kind == UnionKind::AnyOf || !taken);
                     if rest.is_empty() {
                         declared.push((inner, Types::NONE));
@@ -205,6 +210,26 @@ impl Lowering<'_> {
         let is = |v: &At| matches!(self.set.value(*v), Value::Null);
         listed.is_some_and(|l| !l.is_empty() && l.iter().all(is))
             || self.set.get(at, "const").is_some_and(|v| is(&v))
+    }
+
+    /// Whether a node may refuse a value of a type that it allows, by what has nothing to do with types.
+    fn may_refuse(&mut self, at: At) -> bool {
+        let (mut todo, mut seen) = (vec![at], HashSet::new());
+        while let Some(at) = todo.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
+            if seen.len() > LOOKED_INTO || ["not", "if", "oneOf"].iter().any(|key| self.set.has(at, key)) {
+                return true;
+            }
+            for list in ["allOf", "anyOf"].into_iter().filter_map(|key| self.set.get(at, key)) {
+                todo.extend(self.set.items(list));
+            }
+            if self.set.has(at, "$ref") {
+                todo.extend(self.set.follow(at));
+            }
+        }
+        false
     }
 
     fn union_types(&mut self, branches: &[At]) -> Types {
