@@ -8,8 +8,8 @@ import json
 import subprocess
 import sys
 
-MECHANISMS = {"supervisor", "proxy", "saga"}
-PLATFORM = {"model", "manifest", "contract", "planner", "supervisor", "proxy", "saga", "control", "console", "isles", "testkit"}
+MECHANISMS = {"supervisor", "proxy", "saga", "telemetry"}
+PLATFORM = {"model", "manifest", "contract", "planner", "supervisor", "proxy", "saga", "telemetry", "control", "console", "isles", "testkit"}
 PURE = {"model", "manifest", "contract", "planner"}
 # crate -> the only crates of ours that it may depend on directly, tests aside.
 MAY_USE = {
@@ -20,6 +20,7 @@ MAY_USE = {
     "supervisor": {"model"},
     "proxy": {"model"},
     "saga": {"model"},
+    "telemetry": {"model"},
     "console": {"model"},
     "control": {"model", "planner"} | MECHANISMS,
     "isles": PLATFORM - {"isles", "testkit"},

@@ -6,8 +6,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogEntry, LogQuery, PlanReport,
-    PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic, UsageReport,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogEntry, LogQuery, MetricsQuery,
+    MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic,
+    UsageReport,
 };
 
 /// A running app, as the API sees it.
@@ -55,6 +56,12 @@ pub trait Platform: Send + Sync + 'static {
 
     /// What happened between services in the last seconds.
     fn traffic(&self, seconds: u64) -> Traffic;
+
+    /// Calls over time.
+    fn metrics(&self, query: &MetricsQuery) -> BoxFuture<'_, Result<MetricsReport, Refusal>>;
+
+    /// All that was counted since the data plane began, in the text format of OpenMetrics 1.0.
+    fn open_metrics(&self) -> String;
 
     /// The latest spans that are wanted, the newest first.
     fn spans(&self, query: &SpanQuery) -> Spans;

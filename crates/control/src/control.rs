@@ -9,6 +9,7 @@ use std::time::Duration;
 use model::{DesiredState, ProcessId, ServiceName, ServiceSpec};
 use planner::rollout::Rollout;
 use supervisor::Supervisor;
+use telemetry::{Line, Span};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::edges::{edge_addresses, keep_port, open_port};
 use crate::gate::Gate;
 use crate::lock::{Lock, LockError};
 use crate::loops::{open_data_plane, start_loops, watch_status};
+use crate::metrics;
 use crate::paths::Paths;
 use crate::reconcile::data_plane::DataPlaneLoop;
 use crate::reconcile::rollouts;
@@ -70,6 +72,9 @@ pub enum StartError {
     /// The state database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store of calls over time failed.
+    #[error(transparent)]
+    Metrics(#[from] telemetry::StoreError),
     /// The state folder or a process could not be made.
     #[error("{what}: {source}")]
     Io {
@@ -160,6 +165,7 @@ impl Control {
                 .map_err(io("output cannot be captured"))?;
         let recorded = store.replicas()?;
         let (scales, restarts) = (store.scales()?, store.restarts()?);
+        let metrics = metrics::open(&paths.metrics())?;
         let releases = Releases::new(paths.releases());
         releases.sweep();
         let deployments = deploy::at_start(&desired, store.deployments()?, now());
@@ -185,6 +191,7 @@ impl Control {
             demand: State::new(Arc::default()),
             cold_starts: State::new(BTreeMap::new()),
             traffic: Traffic::default(),
+            metrics: Arc::new(metrics),
             usage: Usage::default(),
             operations: State::new(Arc::default()),
             mode: State::new(Mode::Open),
@@ -227,6 +234,15 @@ impl Control {
         let rows = rows.map_err(|e| Refused::Store(e.to_string()))?;
         let rows = rows.map_err(|e| Refused::Store(e.to_string()))?;
         Ok(rows.used(operations, routes.into_iter()))
+    }
+
+    /// The calls of the edges to `service`, or of all, over time; with the seconds of a point.
+    pub async fn metrics(&self, service: Option<&str>, span: Span) -> Result<(u64, Vec<Line>), Refused> {
+        let name = service.map(|name| self.service(name)).transpose()?.map(|service| service.name);
+        let metrics = self.world.metrics.clone();
+        let read = move || metrics.read(name.as_ref().map(ServiceName::as_str), span, now() / 1000);
+        let read = tokio::task::spawn_blocking(read).await.map_err(|e| Refused::Store(e.to_string()))?;
+        read.map_err(|e| Refused::Store(e.to_string()))
     }
 
     /// Captured output as it comes.

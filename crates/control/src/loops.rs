@@ -11,6 +11,7 @@ use crate::control::StartError;
 use crate::driver::{Reconciler, Wake, drive};
 use crate::edges::move_edges;
 use crate::gate::Gate;
+use crate::metrics;
 use crate::reconcile::autoscale::Autoscale;
 use crate::reconcile::contracts::Contracts;
 use crate::reconcile::data_plane::DataPlaneLoop;
@@ -77,6 +78,7 @@ pub(crate) fn start_loops(
     let jobs = Jobs::new(world.clone(), gate, of_rollouts.handle());
     vec![
         tokio::spawn(usage::keep(world.clone())),
+        tokio::spawn(metrics::keep(world.clone())),
         run(contracts, Wake::until(&world.stop).on(world.deployments.subscribe())),
         run(record, observed()),
         run(Replicas::new(world.clone()), wanted().on(world.mode.subscribe())),

@@ -74,6 +74,11 @@ impl Paths {
         self.state.join("state.db")
     }
 
+    /// Calls over time.
+    pub fn metrics(&self) -> PathBuf {
+        self.state.join("metrics.db")
+    }
+
     /// The sagas.
     pub fn sagas(&self) -> PathBuf {
         self.state.join("sagas.db")

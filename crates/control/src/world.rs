@@ -11,6 +11,7 @@ use model::{DesiredState, ObservedState, Phase, ProcessId, ReleaseId, ReplicaId,
 use planner::rollout::Deployment;
 use proxy::link::Signals;
 use supervisor::Supervisor;
+use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +57,8 @@ pub struct World {
     pub cold_starts: State<BTreeMap<ServiceName, Duration>>,
     /// What happens between services. Written by `data_plane`.
     pub traffic: Traffic,
+    /// Calls of every edge over time. Written by `data_plane`.
+    pub metrics: Arc<Metrics>,
     /// Which operations are called. Written by `data_plane`.
     pub usage: Usage,
     /// What each service can be asked for, by the contract of the release in charge. Written by `contracts`.

@@ -58,6 +58,14 @@ pub fn middle_of(bucket: usize) -> f64 {
     }
 }
 
+/// The longest time of a bucket, in seconds; what is longer than all is in the last one.
+pub fn upper_of(bucket: usize) -> f64 {
+    match bucket {
+        _ if bucket >= BUCKETS - 1 => f64::INFINITY,
+        _ => (f64::from(FIRST) + bucket as f64 / PER_OCTAVE as f64).exp2(),
+    }
+}
+
 /// A distribution of times: how many fell into each bucket, and what they add up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
@@ -140,6 +148,17 @@ mod tests {
             assert!((read / micros - 1.0).abs() < 0.045, "{micros} read as {read}");
             micros *= 1.003;
         }
+    }
+
+    #[test]
+    fn a_bucket_ends_where_the_next_one_begins() {
+        for bucket in 0..BUCKETS - 1 {
+            let end = upper_of(bucket);
+            let (below, above) = (end * 0.999, end * 1.001);
+            assert_eq!(bucket_of(Duration::from_secs_f64(below)), bucket);
+            assert_eq!(bucket_of(Duration::from_secs_f64(above)), bucket + 1);
+        }
+        assert_eq!((upper_of(0), upper_of(BUCKETS - 2)), (2.0_f64.powi(FIRST), 64.0));
     }
 
     #[test]

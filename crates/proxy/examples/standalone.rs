@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::shapes::{Content, Shape, Shapes, ShapesFile};
 use model::{
     Endpoint, GatewaySettings, Listener, ListenerKind, Operation, Protocol, ReleaseId, ReplicaId, Route,
     RouteTable, ServiceName, Timeouts, Upstream,
@@ -26,9 +27,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err(usage.into()),
     };
     let ways = arguments.map(|text| way(&text).ok_or(usage)).collect::<Result<Vec<_>, _>>()?;
-    let table = table(listen, protocol, &ways)?;
+    let shapes = ShapesFile { release: release(), path: temporary("shapes.json") };
+    std::fs::write(&shapes.path, serde_json::to_vec(&of_operations())?)?;
+    let table = table(listen, protocol, &ways, &shapes)?;
 
-    let socket = std::env::temp_dir().join(format!("isles-standalone-{}.sock", std::process::id()));
+    let socket = temporary("sock");
     let options = proxy::Options {
         socket: socket.clone(),
         workers,
@@ -58,6 +61,14 @@ fn apply(socket: PathBuf, table: RouteTable) -> Result<(), String> {
     })
 }
 
+fn temporary(kind: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("isles-standalone-{}.{kind}", std::process::id()))
+}
+
+fn release() -> ReleaseId {
+    ReleaseId("standalone".to_owned())
+}
+
 /// A path and the replica that answers there.
 fn way(text: &str) -> Option<(String, SocketAddr)> {
     let (path, replica) = text.split_once('=')?;
@@ -68,13 +79,14 @@ fn table(
     listen: SocketAddr,
     protocol: Protocol,
     ways: &[(String, SocketAddr)],
+    shapes: &ShapesFile,
 ) -> Result<RouteTable, Box<dyn Error>> {
     let mut routes = Vec::new();
     let mut upstreams = BTreeMap::new();
     for (index, (path, replica)) in ways.iter().enumerate() {
         let service = ServiceName::new(format!("service-{index}"))?;
         routes.push(route(path, &service));
-        upstreams.insert(service.clone(), upstream(protocol, service, *replica));
+        upstreams.insert(service.clone(), upstream(protocol, service, *replica, shapes.clone()));
     }
     Ok(RouteTable {
         app: ServiceName::new("standalone")?,
@@ -103,19 +115,18 @@ fn route(path: &str, service: &ServiceName) -> Route {
     }
 }
 
-fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr) -> Upstream {
+fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr, shapes: ShapesFile) -> Upstream {
     let replica = ReplicaId { service, index: 1 };
-    let release = ReleaseId("standalone".to_owned());
     Upstream {
         protocol,
-        endpoints: vec![Endpoint { replica, release, address }],
+        endpoints: vec![Endpoint { replica, release: release(), address }],
         timeouts: Timeouts { connect: Duration::from_secs(1), request: Duration::from_secs(10) },
         retries: 2,
         in_flight: u32::MAX,
         shares: vec![],
         sticky: None,
         operations: operations(),
-        shapes: None,
+        shapes: Some(shapes),
         outside: None,
         hold: false,
         patient: false,
@@ -130,4 +141,14 @@ fn operations() -> Vec<Operation> {
     let all =
         paths.flat_map(|path| ["GET", "POST", "DELETE"].map(|method| (method.to_owned(), path.clone())));
     all.map(|(method, path)| Operation { name: format!("{method} {path}"), method, path }).collect()
+}
+
+/// A contract for them, to which a part of the requests is held as in an app.
+fn of_operations() -> Shapes {
+    let answer = Content::from([("application/json".to_owned(), Some("answer".to_owned()))]);
+    let shape = Shape { responses: BTreeMap::from([("200".to_owned(), answer)]), ..Shape::default() };
+    Shapes {
+        schemas: BTreeMap::from([("answer".to_owned(), serde_json::json!({ "type": "object" }))]),
+        operations: operations().into_iter().map(|operation| (operation.name, shape.clone())).collect(),
+    }
 }

@@ -24,6 +24,7 @@ pub fn link(bytes: &[u8]) {
     while let Some(Ok(Some(request))) = frame::read::<Request>(&mut rest).now_or_never() {
         if let Request::Apply { mut table } = request {
             table.listeners.iter_mut().for_each(|listener| without_files(&mut listener.kind));
+            table.upstreams.values_mut().for_each(|upstream| upstream.shapes = None);
             let mut compiler = Compiler::new(2);
             let first = compiler.compile(&table, 1);
             let second = compiler.compile(&table, 2);
@@ -90,6 +91,11 @@ pub fn fields(bytes: &[u8]) {
     *answer.headers_mut() = all;
     *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
     assert!(retry::unavailable(&answer).is_some());
+}
+
+/// A target, header fields, an empty line and a body: held to a contract as a request, and as an answer.
+pub fn message(bytes: &[u8]) {
+    crate::conformance::probe::probe(bytes);
 }
 
 /// A target and a host, in two lines.

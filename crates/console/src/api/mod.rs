@@ -6,6 +6,7 @@
 mod deploys;
 mod drift;
 mod logs;
+mod metrics;
 mod traffic;
 mod usage;
 
@@ -18,6 +19,7 @@ pub use deploys::{
 };
 pub use drift::{DriftFinding, DriftReport, OperationDrift, Undocumented};
 pub use logs::{LogEntry, LogItem, LogQuery, LogStream};
+pub use metrics::{EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
 pub use traffic::{
     Calls, EdgeTotals, EdgeTraffic, FailedAttempt, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Span,
     SpanQuery, Spans, Traffic,

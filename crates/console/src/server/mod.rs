@@ -94,9 +94,11 @@ fn parts() -> (Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(routes::down))
         .routes(routes!(traffic::traffic))
         .routes(routes!(traffic::spans))
+        .routes(routes!(traffic::metrics))
         .routes(routes!(routes::contract))
         .split_for_parts();
     let router = router
+        .route("/metrics", axum::routing::get(traffic::open_metrics))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(LARGEST_BODY));

@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Context;
 use crate::Refusal;
-use crate::api::{Problem, SpanQuery, Spans, Traffic};
+use crate::api::{MetricsQuery, MetricsReport, Problem, SpanQuery, Spans, Traffic};
 
 /// The window when nobody says another, and the longest, in seconds.
 const DEFAULT_SECONDS: u64 = 60;
@@ -37,6 +39,45 @@ pub async fn traffic(
     let Query(params) = params?;
     let seconds = params.seconds.unwrap_or(DEFAULT_SECONDS).clamp(1, MOST_SECONDS);
     Ok(Json(context.platform.traffic(seconds)))
+}
+
+/// What `GET /v1/metrics` takes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MetricsParams {
+    /// Only calls of this service.
+    #[serde(default)]
+    service: Option<String>,
+    /// How far back: an hour when absent, 30 days at most.
+    #[serde(default)]
+    seconds: Option<u64>,
+    /// At most about so many points: 120 when absent, 1000 at most.
+    #[serde(default)]
+    points: Option<u64>,
+}
+
+/// Calls, failures and latencies over time, in steps of a second for an hour, of 10 seconds for a day, of 5 minutes for 30 days.
+#[utoipa::path(get, path = "/v1/metrics", params(MetricsParams),
+    responses((status = 200, body = MetricsReport),
+              (status = 400, body = Problem, content_type = "application/problem+json"),
+              (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub async fn metrics(
+    State(context): State<Context>,
+    params: Result<Query<MetricsParams>, QueryRejection>,
+) -> Result<Json<MetricsReport>, Refusal> {
+    let Query(params) = params?;
+    let query = MetricsQuery {
+        service: params.service,
+        seconds: params.seconds.unwrap_or(3_600).clamp(1, 30 * 86_400),
+        points: params.points.unwrap_or(120).clamp(1, 1_000),
+    };
+    Ok(Json(context.platform.metrics(&query).await?))
+}
+
+/// All counts, for a scraper of Prometheus.
+pub async fn open_metrics(State(context): State<Context>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], context.platform.open_metrics())
 }
 
 /// What `GET /v1/spans` takes.

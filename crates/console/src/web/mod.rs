@@ -3,6 +3,7 @@
 //! Every page is HTML made here, whole without a script. A small one (`script.js`) asks for the same address as an event stream and puts
 //! what comes in the place of what is there, so a page that is open is always about now. Nothing is fetched from elsewhere.
 
+mod chart;
 mod contract;
 pub mod guard;
 mod live;
@@ -58,7 +59,8 @@ struct Fragment {
 #[derive(Debug, Clone)]
 enum Page {
     Overview,
-    Service(String),
+    /// With the window of its drawings.
+    Service(String, Option<String>),
     Traces(traces::Filter),
     Trace(String),
     Logs(logs::Filter),
@@ -74,7 +76,7 @@ impl Web {
     async fn fragment(&self, page: &Page) -> Result<Fragment, Refusal> {
         match page {
             Page::Overview => Ok(overview::fragment(self)),
-            Page::Service(name) => service::fragment(self, name).await,
+            Page::Service(name, window) => service::fragment(self, name, window.as_deref()).await,
             Page::Traces(filter) => Ok(traces::list(self, filter)),
             Page::Trace(id) => traces::one(self, id).await,
             Page::Logs(filter) => logs::fragment(self, filter).await,
@@ -170,8 +172,19 @@ async fn overview(State(web): State<Web>, headers: HeaderMap) -> Response {
     web.answer(&headers, Page::Overview).await
 }
 
-async fn one_service(State(web): State<Web>, Path(name): Path<String>, headers: HeaderMap) -> Response {
-    web.answer(&headers, Page::Service(name)).await
+#[derive(Debug, Deserialize)]
+struct Window {
+    #[serde(default)]
+    window: Option<String>,
+}
+
+async fn one_service(
+    State(web): State<Web>,
+    Path(name): Path<String>,
+    Query(Window { window }): Query<Window>,
+    headers: HeaderMap,
+) -> Response {
+    web.answer(&headers, Page::Service(name, window)).await
 }
 
 async fn traces_list(

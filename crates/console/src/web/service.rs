@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::{Fragment, Web, contract, words};
+use super::{Fragment, Web, chart, contract, words};
 use crate::Refusal;
 use crate::api::{
-    AppStatus, EdgeTraffic, LogQuery, ReleaseInfo, ReplicaStatus, RolloutStatus, ServiceState, ServiceStatus,
+    AppStatus, EdgeTraffic, LogQuery, MetricsQuery, ReleaseInfo, ReplicaStatus, RolloutStatus, ServiceState,
+    ServiceStatus,
 };
 
 /// Rates and latencies are of the last seconds.
@@ -40,13 +41,16 @@ pub fn badge(state: ServiceState) -> Markup {
     html! { span class=(format!("badge {}", class(state))) { (state.name()) } }
 }
 
-pub async fn fragment(web: &Web, name: &str) -> Result<Fragment, Refusal> {
+pub async fn fragment(web: &Web, name: &str, window: Option<&str>) -> Result<Fragment, Refusal> {
     let status = web.status();
     let service = find(&status, name)?;
     let traffic = web.platform.traffic(WINDOW);
     let query = LogQuery { services: vec![name.to_owned()], n: LINES };
     let (releases, lines) = (web.platform.releases(name).await?, web.platform.recent_logs(&query).await?);
     let usage = web.platform.usage(name, contract::DAYS).await?;
+    let seconds = chart::seconds(window);
+    let metrics = MetricsQuery { service: Some(name.to_owned()), seconds, points: chart::POINTS };
+    let metrics = web.platform.metrics(&metrics).await?;
     let now = words::now();
     let callers = traffic.edges.iter().filter(|edge| edge.callee == name);
     let callees = traffic.edges.iter().filter(|edge| edge.caller.as_deref() == Some(name));
@@ -55,6 +59,7 @@ pub async fn fragment(web: &Web, name: &str) -> Result<Fragment, Refusal> {
             code { (service.release.as_deref().unwrap_or("–")) }
             @if let Some(detail) = &service.detail { ". " (detail) } }
         @if let Some(rollout) = &service.rollout { (rollout_card(rollout, now)) }
+        section { h2 { "Calls over time" } (chart::windows(&path(name), seconds)) (chart::charts(&metrics)) }
         section { h2 { "Replicas" } (replicas(&service.replicas, now)) }
         section { h2 { "Called by" } (edges(callers, |edge| edge.caller.as_deref().unwrap_or("gateway").to_owned(), "Caller")) }
         section { h2 { "Calls" } (edges(callees, |edge| edge.callee.clone(), "Callee")) }

@@ -1,6 +1,6 @@
 //! Every operation, and what happens when it cannot be done.
 
-use console::api::{AppState, Begun, DeployRequest, PlanRequest, RollbackRequest, SpanQuery};
+use console::api::{AppState, Begun, DeployRequest, MetricsQuery, PlanRequest, RollbackRequest, SpanQuery};
 use console::client::{Client, ClientError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -69,6 +69,9 @@ async fn deploys_begin_or_are_refused_with_a_reason() {
     let usage = app.client.usage("orders", 400).await.unwrap();
     assert_eq!((usage.days, usage.operations[0].operation.as_deref()), (30, Some("GET /orders")));
     assert_eq!(usage.routes[0].route, "/api/orders");
+    let query = MetricsQuery { service: Some("orders".to_owned()), seconds: 600, points: 2_000 };
+    let metrics = app.client.metrics(&query).await.unwrap();
+    assert_eq!((metrics.until, metrics.step, metrics.edges[0].callee.as_str()), (600_000, 600, "orders"));
     let drift = app.client.drift("orders").await.unwrap();
     let finding = &drift.operations[0].findings[0];
     assert_eq!((finding.at().as_str(), finding.whose("orders")), ("answer 200 /<name>", "orders"));

@@ -25,6 +25,7 @@ fn the_checked_in_contract_is_the_one_served() {
             "/v1/deploy",
             "/v1/down",
             "/v1/logs",
+            "/v1/metrics",
             "/v1/openapi.json",
             "/v1/plan",
             "/v1/services/{service}",

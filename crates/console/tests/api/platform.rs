@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use console::api::{
     Accepted, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, DriftFinding, DriftReport,
-    LogEntry, LogQuery, LogStream, OperationDrift, OperationUsage, PlanReport, PlanRequest, ReleaseInfo,
-    ReplicaStatus, RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic,
-    Undocumented, UsageReport,
+    EdgeMetrics, LogEntry, LogQuery, LogStream, MetricPoint, MetricsQuery, MetricsReport, OperationDrift,
+    OperationUsage, PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest, RouteUsage,
+    ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic, Undocumented, UsageReport,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -124,6 +124,19 @@ impl Platform for InMemory {
             RouteUsage { route: format!("/api/{service}"), requests: 0, per_hour: 0.0, last_hour: None };
         let operation = OperationUsage { operation: Some(format!("GET /{service}")), callers: vec![] };
         async move { Ok(UsageReport { days, operations: vec![operation], routes: vec![route] }) }.boxed()
+    }
+
+    fn metrics(&self, query: &MetricsQuery) -> BoxFuture<'_, Result<MetricsReport, Refusal>> {
+        let point = |at| MetricPoint { at, requests: 120, failed: 12, p50_ms: Some(4.0), p99_ms: Some(40.0) };
+        let (until, step) = (query.seconds * 1000, query.seconds * 1000 / query.points);
+        let all = vec![point(0), point(step)];
+        let callee = query.service.clone().unwrap_or_else(|| "orders".to_owned());
+        let edge = EdgeMetrics { caller: Some("web".to_owned()), callee, points: all.clone() };
+        async move { Ok(MetricsReport { from: 0, until, step, all, edges: vec![edge] }) }.boxed()
+    }
+
+    fn open_metrics(&self) -> String {
+        "# EOF\n".to_owned()
     }
 
     fn drift(&self, service: &str) -> DriftReport {

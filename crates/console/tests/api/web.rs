@@ -209,6 +209,8 @@ async fn a_service_shows_who_calls_its_operations_and_where_it_is_not_as_its_con
     let name = served.platform.status.borrow().services[0].name.clone();
     let page = served.get(&format!("/services/{name}")).await.body;
     for part in [
+        "<polyline",
+        "Failed: at most 10.0 %",
         "<td>nobody</td>",
         &format!("/api/{name}"),
         "5 requests were looked at",

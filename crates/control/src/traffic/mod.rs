@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use model::{ProcessId, ReleaseId, ReplicaId, ServiceName, Span, Tally};
 use proxy::link::{Drift, EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
+use telemetry::Edge;
 use tokio::sync::broadcast;
 
 pub use series::HISTORY;
@@ -119,8 +120,9 @@ impl Traffic {
         self.lock().latest.drift.iter().find(|drift| drift.service.as_str() == service).cloned()
     }
 
-    /// Takes what the data plane `process` has counted by `at` (milliseconds).
-    pub fn take(&self, process: ProcessId, signals: Signals, at: u64) {
+    /// Takes what the data plane `process` has counted by `at` (milliseconds). Gives what that adds to each edge.
+    pub fn take(&self, process: ProcessId, signals: Signals, at: u64) -> Vec<(Edge, Tally)> {
+        let mut fresh = Vec::new();
         let mut state = self.lock();
         // Of the first data plane nothing is known before this; a later one was started by this control plane and
         // counts from zero.
@@ -135,7 +137,9 @@ impl Traffic {
                 let series = state.releases.entry((key.clone(), release.clone())).or_default();
                 series.take(tally.clone(), at, begins);
             }
-            state.edges.entry(key).or_default().take(edge.requests.clone(), at, begins);
+            let added = state.edges.entry(key).or_default().take(edge.requests.clone(), at, begins);
+            let of = || Edge { caller: edge.caller.clone(), callee: edge.callee.clone() };
+            fresh.extend(added.map(|added| (of(), added)));
         }
         for replica in &signals.replicas {
             let series = state.replicas.entry(replica_key(replica)).or_default();
@@ -143,6 +147,7 @@ impl Traffic {
         }
         state.latest = signals;
         state.forget(at);
+        fresh
     }
 
     /// Takes spans that the data plane kept.

@@ -22,7 +22,8 @@ pub struct Series {
 impl Series {
     /// Takes counts in. `begins` says that they do not go on from those that were read before: nothing is known of when
     /// they were counted.
-    pub fn take(&mut self, now: Tally, at: u64, begins: bool) {
+    /// Gives what was added, if it is known when.
+    pub fn take(&mut self, now: Tally, at: u64, begins: bool) -> Option<Tally> {
         if now.outcomes.all() < self.seen.outcomes.all() {
             // It left the routing table and came back: counted anew.
             self.restart();
@@ -34,13 +35,15 @@ impl Series {
             self.added.pop_front();
         }
         if begins || added.is_empty() {
-            return;
+            return None;
         }
+        let fresh = Some(added.clone());
         match self.added.back_mut() {
             // Read more often than every second: entries must not become more.
             Some((then, last)) if *then + 900 > at => last.add(&added),
             _ => self.added.push_back((at, added)),
         }
+        fresh
     }
 
     /// Another data plane counts from now on, from zero.

@@ -4,6 +4,7 @@ mod console;
 mod deploys;
 mod drift;
 mod logs;
+mod metrics;
 mod platform;
 mod sagas;
 mod status;

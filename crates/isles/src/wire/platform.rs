@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogEntry, LogQuery, PlanReport,
-    PlanRequest, ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic, UsageReport,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogEntry, LogQuery, MetricsQuery,
+    MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic,
+    UsageReport,
 };
 use console::{Platform, Refusal};
 use control::{Control, DeployOrder, Paths, Refused, Status};
@@ -18,9 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::deploys;
 use super::logs;
+use super::metrics::Exemplar;
 use super::status::{self, About};
-use super::{drift, traffic, usage};
+use super::{drift, metrics, traffic, usage};
 
+/// Spans among which exemplars are looked for.
+const EXEMPLARS: usize = 1_000;
 /// How often the memory of processes is read anew while nothing else changes.
 const REFRESH: Duration = Duration::from_secs(5);
 /// Lines that a reader may lag behind before it misses some.
@@ -211,6 +215,25 @@ impl Platform for Wired {
             let known = self.control.usage(&service, days).await.map_err(|e| refusal(e, &self.control))?;
             Ok(usage::report(&known, days, now()))
         })
+    }
+
+    fn metrics(&self, query: &MetricsQuery) -> BoxFuture<'_, Result<MetricsReport, Refusal>> {
+        let (service, span) = (query.service.clone(), metrics::span(query, now() / 1000));
+        Box::pin(async move {
+            let found = self.control.metrics(service.as_deref(), span).await;
+            Ok(metrics::report(span, found.map_err(|e| refusal(e, &self.control))?))
+        })
+    }
+
+    fn open_metrics(&self) -> String {
+        let traffic = self.control.traffic();
+        let query = control::traffic::SpanQuery { most: EXEMPLARS, ..Default::default() };
+        let exemplars = traffic.spans(&query).0.into_iter().filter_map(|span| {
+            let seconds = span.head? as f64 / 1e9;
+            let caller = span.caller.map(|caller| caller.to_string());
+            Some(Exemplar { caller, callee: span.callee.to_string(), trace: span.trace.to_string(), seconds })
+        });
+        metrics::open_metrics(&traffic.report(Duration::from_secs(1), now()), &exemplars.collect::<Vec<_>>())
     }
 
     fn drift(&self, service: &str) -> DriftReport {

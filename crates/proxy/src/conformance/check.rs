@@ -13,7 +13,7 @@ use super::text::{Written, meanings};
 
 /// More are not told of one request.
 const MOST: usize = 20;
-/// The longest piece of somebody's media type that is shown, in characters.
+/// The longest name of a media type that is shown, in bytes.
 const MEDIA: usize = 60;
 
 /// A body, as far as it was seen.
@@ -144,10 +144,10 @@ fn content(book: &Book, place: &str, promised: &Content, media: &Media, body: Se
     let Some(schema) = media.find(promised) else {
         let detail = match &media.essence {
             None => "it has no content type".to_owned(),
-            Some(essence) => {
-                let shown: String = essence.chars().filter(|c| c.is_ascii_graphic()).take(MEDIA).collect();
-                format!("its content type, `{shown}`, is not in the contract")
+            Some(essence) if is_media_type(essence) => {
+                format!("its content type, `{essence}`, is not in the contract")
             }
+            Some(_) => "its content type is none".to_owned(),
         };
         return vec![whole(place, &detail)];
     };
@@ -156,6 +156,16 @@ fn content(book: &Book, place: &str, promised: &Content, media: &Media, body: Se
         return vec![whole(place, "it is not JSON")];
     };
     book.schema(key).validator.as_ref().map(|v| violations(place, v, &value)).unwrap_or_default()
+}
+
+/// Whether it is a type that is worth showing (RFC 6838, 4.2, with the top-level types that are registered): anybody may write
+/// anything there.
+fn is_media_type(text: &str) -> bool {
+    const KINDS: [&str; 9] =
+        ["application", "audio", "font", "image", "message", "model", "multipart", "text", "video"];
+    let Some((kind, sub)) = text.split_once('/') else { return false };
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+    KINDS.contains(&kind) && (1..=MEDIA).contains(&sub.len()) && sub.bytes().all(named)
 }
 
 fn violations(place: &str, validator: &Validator, value: &Value) -> Vec<Violation> {

@@ -12,6 +12,7 @@ pub(crate) mod enforce;
 mod findings;
 mod look;
 mod mask;
+pub(crate) mod probe;
 mod text;
 mod unknown;
 

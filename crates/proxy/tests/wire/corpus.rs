@@ -25,6 +25,11 @@ fn header_fields() {
 }
 
 #[test]
+fn messages_and_a_contract() {
+    replay("message", proxy::fuzz::message);
+}
+
+#[test]
 fn targets_and_hosts() {
     replay("target", proxy::fuzz::target);
 }

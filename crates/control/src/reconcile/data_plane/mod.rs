@@ -12,6 +12,7 @@ use std::time::Duration;
 use model::{ListenerKind, ObservedState, Phase, ProcessId, RouteTable, ServiceName, StopPolicy, StopSignal};
 use proxy::link::{self, Applied, Client, Hello, LinkError, ListenerStats, OutsideStats, Stats};
 use supervisor::process;
+use telemetry::Point;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -261,7 +262,9 @@ impl DataPlaneLoop {
                 self.world.signals.set(Arc::new(Reading { at, signals: signals.clone() }));
             }
             self.world.usage.take(link.process, &signals, at);
-            self.world.traffic.take(link.process, signals, at);
+            for (edge, added) in self.world.traffic.take(link.process, signals, at) {
+                self.world.metrics.add(&edge, at / 1000, &Point::of(&added));
+            }
             self.world.traffic.take_spans(link.client.spans().await?);
         }
         Ok(news)

@@ -1,0 +1,26 @@
+//! What happened when: the calls of every edge over time.
+//!
+//! [`Metrics`] takes what the data plane counted, second by second, and keeps it in steps that get longer with age
+//! ([`TIERS`]), in a file of bounded size that outlives the control plane. Latencies are kept as distributions, so that a
+//! percentile of an hour is one of all its calls, and not a mean of percentiles.
+//!
+//! Nothing here has a clock of its own: whoever calls says what time it is.
+
+mod metrics;
+mod store;
+
+pub use metrics::{Edge, Limits, Line, Metrics, Point, Span};
+pub use store::StoreError;
+
+/// How long something is kept in which steps, both in seconds; the finest first.
+pub const TIERS: [Tier; 3] =
+    [Tier { step: 1, keep: 3_600 }, Tier { step: 10, keep: 86_400 }, Tier { step: 300, keep: 30 * 86_400 }];
+
+/// Counts in steps of one length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tier {
+    /// Seconds of one step.
+    pub step: u64,
+    /// For how many seconds they are kept.
+    pub keep: u64,
+}

@@ -1,0 +1,177 @@
+//! The file in which counts are kept: SQLite, a row for each edge, tier and step.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use model::Histogram;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::TIERS;
+use crate::metrics::{Due, Edge, Limits, Point, Span};
+
+/// The store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite could not do it.
+    #[error("the store of metrics failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file cannot be made.
+    #[error("the store of metrics cannot be opened: {0}")]
+    Io(#[from] std::io::Error),
+    /// A distribution cannot be written or read.
+    #[error("the store of metrics holds something unreadable: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS edges (id INTEGER PRIMARY KEY, caller TEXT NOT NULL, callee TEXT NOT NULL, UNIQUE (caller, callee)) STRICT;
+CREATE TABLE IF NOT EXISTS points (
+  tier INTEGER NOT NULL, at INTEGER NOT NULL, edge INTEGER NOT NULL REFERENCES edges,
+  requests INTEGER NOT NULL, failed INTEGER NOT NULL, latency TEXT NOT NULL,
+  PRIMARY KEY (tier, at, edge)) STRICT, WITHOUT ROWID;
+";
+
+/// What part of a tier's time goes at once where there is too much.
+const SHARE: u64 = 10;
+
+/// Every method blocks.
+#[derive(Debug)]
+pub(crate) struct Store {
+    connection: Connection,
+    limits: Limits,
+}
+
+impl Store {
+    pub fn open(path: &Path, limits: Limits) -> Result<Self, StoreError> {
+        // SQLite gives its other files the mode of the database.
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // A crash of the machine may take the last seconds; the file stays whole.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.execute_batch(SCHEMA)?;
+        Ok(Self { connection, limits })
+    }
+
+    /// Adds these to what is there, all or none.
+    pub fn write(&mut self, due: &Due) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut know = transaction.prepare_cached(
+                "INSERT INTO edges (caller, callee) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET caller = caller RETURNING id",
+            )?;
+            let mut find = transaction.prepare_cached(
+                "SELECT requests, failed, latency FROM points WHERE tier = ?1 AND at = ?2 AND edge = ?3",
+            )?;
+            let mut put = transaction
+                .prepare_cached("INSERT OR REPLACE INTO points VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            let mut last: Option<(&Edge, i64)> = None;
+            for ((edge, (tier, at)), point) in due {
+                // They come sorted by edge.
+                let id = match last.filter(|(known, _)| *known == edge) {
+                    Some((_, id)) => id,
+                    None => {
+                        let caller = edge.caller.as_ref().map_or("", |caller| caller.as_str());
+                        know.query_row(params![caller, edge.callee.as_str()], |row| row.get(0))?
+                    }
+                };
+                last = Some((edge, id));
+                let key = params![number(*tier as u64), number(*at), id];
+                let mut sum = find.query_row(key, point_of).optional()?.transpose()?.unwrap_or_default();
+                sum.add(point);
+                let latency = serde_json::to_string(&sum.latency)?;
+                let (requests, failed) = (number(sum.requests), number(sum.failed));
+                put.execute(params![number(*tier as u64), number(*at), id, requests, failed, latency])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Removes what is too old, and then what is too much.
+    pub fn forget(&mut self, now: u64) -> Result<(), StoreError> {
+        for (number, tier) in TIERS.iter().enumerate() {
+            self.remove(number, now.saturating_sub(tier.keep + tier.step))?;
+        }
+        while self.bytes()? > self.limits.bytes {
+            let mut shrunk = false;
+            for (number, tier) in TIERS.iter().enumerate() {
+                let oldest = self.oldest(number)?;
+                // The last step of the finest is worth more than a month ago.
+                if let Some(oldest) = oldest.filter(|oldest| *oldest + tier.step * SHARE < now) {
+                    let age = now.saturating_sub(oldest);
+                    self.remove(number, oldest + (age / SHARE).max(tier.step))?;
+                    shrunk = true;
+                    break;
+                }
+            }
+            if !shrunk {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, tier: usize, before: u64) -> Result<(), StoreError> {
+        let mut remove = self.connection.prepare_cached("DELETE FROM points WHERE tier = ?1 AND at < ?2")?;
+        remove.execute(params![number(tier as u64), number(before)])?;
+        Ok(())
+    }
+
+    fn oldest(&self, tier: usize) -> Result<Option<u64>, StoreError> {
+        let mut find = self.connection.prepare_cached("SELECT MIN(at) FROM points WHERE tier = ?1")?;
+        let oldest: Option<i64> = find.query_row([number(tier as u64)], |row| row.get(0))?;
+        Ok(oldest.map(count))
+    }
+
+    /// What is in use of the file, in bytes: what was removed is filled again.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        let ask = |pragma: &str| self.connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(count);
+        let used = ask("PRAGMA page_count")?.saturating_sub(ask("PRAGMA freelist_count")?);
+        Ok(used * ask("PRAGMA page_size")?)
+    }
+
+    #[cfg(test)]
+    pub fn rows(&self, tier: usize) -> Result<u64, StoreError> {
+        let all = "SELECT COUNT(*) FROM points WHERE tier = ?1";
+        Ok(self.connection.query_row(all, [number(tier as u64)], |row| row.get(0)).map(count)?)
+    }
+
+    /// Gives every point of a tier within a time.
+    pub fn read(
+        &self,
+        callee: Option<&str>,
+        tier: usize,
+        span: Span,
+        take: &mut impl FnMut(Edge, u64, &Point),
+    ) -> Result<(), StoreError> {
+        let mut find = self.connection.prepare_cached(
+            "SELECT requests, failed, latency, at, caller, callee FROM points JOIN edges ON edges.id = points.edge
+             WHERE tier = ?1 AND at >= ?2 AND at < ?3 AND (?4 IS NULL OR callee = ?4)",
+        )?;
+        let mut rows =
+            find.query(params![number(tier as u64), number(span.from), number(span.until), callee])?;
+        while let Some(row) = rows.next()? {
+            let (caller, callee): (String, String) = (row.get(4)?, row.get(5)?);
+            // What was written here was a name.
+            let Ok(callee) = callee.parse() else { continue };
+            take(Edge { caller: caller.parse().ok(), callee }, count(row.get(3)?), &point_of(row)??);
+        }
+        Ok(())
+    }
+}
+
+fn point_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<Point, serde_json::Error>> {
+    let (requests, failed) = (count(row.get(0)?), count(row.get(1)?));
+    let latency: String = row.get(2)?;
+    Ok(serde_json::from_str::<Histogram>(&latency).map(|latency| Point { requests, failed, latency }))
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
