@@ -61,6 +61,11 @@ fn calls_over_time_are_kept_when_the_app_ends_and_counts_are_there_for_a_scraper
     assert!(points.iter().all(|point| point["p50_ms"].as_f64().unwrap() > 15.0), "{report}");
     assert_eq!(report["edges"][0]["callee"], "web");
 
+    // Ten seconds are shown, in which there was something a moment ago.
+    let top = app.isles(&["top"]);
+    let row = top.stdout.lines().find(|line| line.starts_with("the gateway")).map(str::to_owned);
+    assert!(row.is_some_and(|row| row.contains("web") && row.ends_with("closed")), "{top:?}");
+
     let text = ask(&app, "/metrics");
     assert_eq!(count(&text), REQUESTS);
     assert!(

@@ -32,6 +32,7 @@ mod scale;
 mod show;
 #[cfg(test)]
 mod testing;
+mod top;
 mod traces;
 mod up;
 mod wait;
@@ -80,6 +81,8 @@ enum Command {
     Down(down::Args),
     /// Shows every service and its replicas
     Ps(ps::Args),
+    /// Shows who calls whom at the moment, until Ctrl-C
+    Top(top::Args),
     /// Shows what services write
     Logs(logs::Args),
     /// Builds services anew and brings what comes of it into charge
@@ -155,6 +158,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Up(args) => up::run(args, file),
         Command::Down(args) => block_on(down::run(args, file)),
         Command::Ps(args) => block_on(ps::run(args, file)),
+        Command::Top(args) => block_on(top::run(args, file)),
         Command::Logs(args) => block_on(logs::run(args, file)),
         Command::Deploy(args) => block_on(deploy::run(args, file)),
         Command::Releases(args) => block_on(releases::run(args, file)),

@@ -14,10 +14,10 @@ const MINUTE: u64 = 60;
 
 /// The app's state with its traffic, as JSON.
 #[derive(Serialize)]
-struct Everything<'a> {
+pub struct Everything<'a> {
     #[serde(flatten)]
-    status: &'a AppStatus,
-    traffic: Option<&'a Traffic>,
+    pub status: &'a AppStatus,
+    pub traffic: Option<&'a Traffic>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,9 +11,11 @@ use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AF
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::pool::{Fault, Pool, Reply};
+use super::room::Room;
 use super::{Callees, Shared, lock};
 use crate::advance::Answer;
 use crate::expr::as_text;
@@ -28,11 +30,14 @@ const TRACE: HeaderName = HeaderName::from_static("traceparent");
 /// The data plane's own answers carry this: they say nothing about the service.
 const OWN_ERROR: &str = "x-isles-error";
 
+/// Milliseconds until a call comes again that the data plane did not pass on.
+const UNASKED: std::ops::RangeInclusive<u64> = 5..=25;
+
 /// Calls services, a bounded number at a time each.
 pub struct Caller {
     limit: usize,
     callees: watch::Receiver<Arc<Callees>>,
-    permits: Mutex<HashMap<String, Arc<Semaphore>>>,
+    rooms: Mutex<HashMap<String, Arc<Room>>>,
     pool: Pool,
 }
 
@@ -46,7 +51,7 @@ pub struct Prepared {
 
 impl Caller {
     pub fn new(limit: usize, callees: watch::Receiver<Arc<Callees>>) -> Self {
-        Self { limit, callees, permits: Mutex::default(), pool: Pool::default() }
+        Self { limit, callees, rooms: Mutex::default(), pool: Pool::default() }
     }
 
     /// Fills a call in. The error is what is wrong with it, in place of an answer.
@@ -99,13 +104,13 @@ impl Caller {
         Ok(Prepared { service: call.service.clone(), request, timeout, wants_body })
     }
 
-    fn permits(&self, service: &str) -> Arc<Semaphore> {
-        let mut permits = lock(&self.permits);
-        match permits.get(service) {
+    fn room(&self, service: &str) -> Arc<Room> {
+        let mut rooms = lock(&self.rooms);
+        match rooms.get(service) {
             Some(known) => known.clone(),
             None => {
-                let new = Arc::new(Semaphore::new(self.limit));
-                permits.insert(service.to_owned(), new.clone());
+                let new = Arc::new(Room::new(self.limit));
+                rooms.insert(service.to_owned(), new.clone());
                 new
             }
         }
@@ -119,38 +124,64 @@ impl Caller {
 impl Shared {
     /// Makes a call, once there is room. `None` if the lease has run out since `term`: then nothing was sent.
     pub async fn send(&self, call: Prepared, term: u64) -> Option<Answer> {
-        let permits = self.caller.permits(&call.service);
-        // It is never closed; if it were, no bound would be better than no call.
-        let _permit = permits.acquire().await;
-        if !self.holds_lease() {
-            // Until it is renewed nothing can be done.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            return None;
+        let room = self.caller.room(&call.service);
+        let until = Instant::now() + call.timeout;
+        loop {
+            let place = room.enter().await;
+            if !self.holds_lease() {
+                // Until it is renewed nothing can be done.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                return None;
+            }
+            if self.term() != term {
+                return None;
+            }
+            let (answer, load) = self.send_now(&call).await;
+            place.leave(load != Load::Fine);
+            let pause = Duration::from_millis(fastrand::u64(UNASKED));
+            if load != Load::Unasked || Instant::now() + pause >= until {
+                return Some(answer);
+            }
+            // Nobody was asked, so there is nothing to write down, and soon there is room.
+            tokio::time::sleep(pause).await;
         }
-        if self.term() != term {
-            return None;
-        }
-        Some(self.send_now(call).await)
     }
 
-    async fn send_now(&self, call: Prepared) -> Answer {
+    async fn send_now(&self, call: &Prepared) -> (Answer, Load) {
+        let open = |on, error| (Answer::Open { on: Some(on), error, pause: None }, Load::Fine);
         let Some(address) = self.caller.address(&call.service) else {
-            let error = format!("{} has no address", call.service);
-            return Answer::Open { on: Some(On::Connect), error, pause: None };
+            return open(On::Connect, format!("{} has no address", call.service));
         };
-        match tokio::time::timeout(
-            call.timeout,
-            self.caller.pool.send(address, call.request, call.wants_body),
-        )
-        .await
-        {
-            Ok(Ok(reply)) => meaning(reply),
-            Ok(Err(Fault::Connect(error))) => Answer::Open { on: Some(On::Connect), error, pause: None },
-            Ok(Err(Fault::Broken(error))) => Answer::Open { on: Some(On::Timeout), error, pause: None },
-            Err(_) => {
-                let error = format!("no answer within {} ms", call.timeout.as_millis());
-                Answer::Open { on: Some(On::Timeout), error, pause: None }
+        let sent = self.caller.pool.send(address, call.request.clone(), call.wants_body);
+        match tokio::time::timeout(call.timeout, sent).await {
+            Ok(Ok(reply)) => {
+                let load = Load::of(&reply);
+                (meaning(reply), load)
             }
+            Ok(Err(Fault::Connect(error))) => open(On::Connect, error),
+            Ok(Err(Fault::Broken(error))) => open(On::Timeout, error),
+            Err(_) => open(On::Timeout, format!("no answer within {} ms", call.timeout.as_millis())),
+        }
+    }
+}
+
+/// What an answer says of how much its service has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    Fine,
+    /// Too much.
+    Overloaded,
+    /// So much that the data plane did not even ask.
+    Unasked,
+}
+
+impl Load {
+    fn of(reply: &Reply) -> Self {
+        let own = reply.headers.get(OWN_ERROR).is_some_and(|code| code == "overloaded");
+        match reply.status {
+            StatusCode::SERVICE_UNAVAILABLE if own => Self::Unasked,
+            StatusCode::TOO_MANY_REQUESTS => Self::Overloaded,
+            _ => Self::Fine,
         }
     }
 }

@@ -7,6 +7,7 @@
 mod call;
 mod claim;
 mod pool;
+mod room;
 mod task;
 
 use std::collections::{BTreeMap, HashMap};

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::IntoResponse as _;
 use http_body_util::BodyExt as _;
 use saga::definition::read_all;
 use saga::engine::{Begin, BeginError, Engine, Options};
@@ -282,7 +284,7 @@ fn millis_now() -> i64 {
 }
 
 async fn ask(
-    router: &axum::Router,
+    router: &Router,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
@@ -358,4 +360,58 @@ async fn a_second_engine_cannot_open_the_same_file() {
     let again = over(&place, test.world.clone()).await;
     let id = again.begin("plain", "k").await;
     assert!(matches!(again.end(&id).await, Outcome::Done { .. }));
+}
+
+#[tokio::test]
+async fn a_service_that_is_overloaded_gets_fewer_calls_at_a_time_and_nothing_is_written_down_of_what_nobody_was_asked()
+ {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    // As the data plane does in front of a service that takes eight at a time.
+    const TAKES: usize = 8;
+    let (inside, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let of_calls = (inside.clone(), refused.clone());
+    let answer = move || {
+        let (inside, refused) = of_calls.clone();
+        async move {
+            let full = inside.fetch_add(1, SeqCst) >= TAKES;
+            if !full {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            inside.fetch_sub(1, SeqCst);
+            if full {
+                refused.fetch_add(1, SeqCst);
+                let fields = [("x-isles-error", "overloaded"), ("retry-after", "1")];
+                return (StatusCode::SERVICE_UNAVAILABLE, fields, "{}").into_response();
+            }
+            (StatusCode::OK, "{}").into_response()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    let plans: Vec<saga::plan::Plan> =
+        read_all(&DEFINITIONS, &contracts(&["a", "b", "c"])).into_iter().map(Result::unwrap).collect();
+    let callees = watch::Sender::new(Arc::new([("world".to_owned(), address)].into()));
+    for place in Place::all().await {
+        let store = place.open().await;
+        let engine =
+            Engine::start(store.clone(), plans.clone(), Options::new(callees.subscribe())).await.unwrap();
+        let before = refused.load(SeqCst);
+        let begins = (0..200).map(|key| {
+            let begin = Begin { saga: "plain".to_owned(), key: format!("k{key}"), ..Begin::default() };
+            let engine = engine.clone();
+            async move { engine.begin(begin).await.unwrap().0 }
+        });
+        for id in futures_util::future::join_all(begins).await {
+            let stored = engine.wait(&id, LONG).await.unwrap().unwrap();
+            assert!(matches!(
+                stored.journal.last().map(|r| &r.event),
+                Some(Event::Ended { outcome: Outcome::Done { .. } })
+            ));
+            let failed = stored.journal.iter().filter(|r| matches!(r.event, Event::Failed { .. })).count();
+            assert_eq!(failed, 0, "{:?}", stored.journal);
+        }
+        assert!(refused.load(SeqCst) > before, "it was crowded");
+        engine.stop(Duration::from_secs(5)).await.unwrap();
+    }
 }

@@ -12,6 +12,7 @@ pub mod summary;
 pub mod table;
 pub mod terminal;
 pub mod text;
+pub mod top;
 pub mod trace;
 mod traffic;
 pub mod usage;
