@@ -455,6 +455,17 @@ fn names() {
 }
 
 #[test]
+fn requests_can_be_held_to_openapi_only() {
+    for (contract, held) in [("openapi.yaml", true), ("api.proto", false)] {
+        let told = picture(&format!(
+            "name = \"a\"\n[services.orders]\ncommand = \"sh\"\ncontract = \"{contract}\"\n\
+             [gateway]\n[[gateway.routes]]\npath = \"/\"\nservice = \"orders\"\nenforce_contract = true\n"
+        ));
+        assert_eq!(told.contains("manifest-no-contract"), !held, "{told}");
+    }
+}
+
+#[test]
 fn routes() {
     insta::assert_snapshot!(
         picture(&system(

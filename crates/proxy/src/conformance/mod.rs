@@ -17,7 +17,7 @@ mod text;
 mod unknown;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use http::{Method, StatusCode};
@@ -130,7 +130,7 @@ impl Contract {
 
     /// Hands a look over to the thread that checks it.
     fn send(&self, look: Look) {
-        if let Err(TrySendError::Full(_)) = self.looks.try_send(look) {
+        if self.looks.try_send(look).is_err() {
             self.missed.fetch_add(1, Relaxed);
         }
     }
