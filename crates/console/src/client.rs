@@ -15,9 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogItem, LogQuery, MetricsQuery,
-    MetricsReport, PlanReport, PlanRequest, Problem, ReleaseInfo, RollbackRequest, ScaleRequest,
-    ServiceStatus, SpanQuery, Spans, Traffic, UsageReport,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogItem, LogQuery,
+    MetricsQuery, MetricsReport, PlanReport, PlanRequest, Problem, ReleaseInfo, RollbackRequest,
+    ScaleRequest, ServiceStatus, SpanQuery, Spans, Traffic, UsageReport,
 };
 use crate::socket;
 
@@ -134,6 +134,13 @@ impl Client {
     /// What was called of a service within the last days.
     pub async fn usage(&self, service: &str, days: u64) -> Result<UsageReport, ClientError> {
         self.get(&format!("/v1/services/{}/usage?days={days}", escape(service))).await
+    }
+
+    /// What happened, newest first.
+    pub async fn events(&self, query: &EventQuery) -> Result<Events, ClientError> {
+        let service =
+            query.service.as_ref().map(|name| format!("&service={}", escape(name))).unwrap_or_default();
+        self.get(&format!("/v1/events?seconds={}&n={}{service}", query.seconds, query.n)).await
     }
 
     /// Calls over time.

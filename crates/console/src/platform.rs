@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogEntry, LogQuery, MetricsQuery,
-    MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic,
-    UsageReport,
+    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry, LogQuery,
+    MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery, Spans,
+    Traffic, UsageReport,
 };
 
 /// A running app, as the API sees it.
@@ -56,6 +56,9 @@ pub trait Platform: Send + Sync + 'static {
 
     /// What happened between services in the last seconds.
     fn traffic(&self, seconds: u64) -> Traffic;
+
+    /// What happened, newest first.
+    fn events(&self, query: &EventQuery) -> BoxFuture<'_, Result<Events, Refusal>>;
 
     /// Calls over time.
     fn metrics(&self, query: &MetricsQuery) -> BoxFuture<'_, Result<MetricsReport, Refusal>>;

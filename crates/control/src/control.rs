@@ -9,7 +9,7 @@ use std::time::Duration;
 use model::{DesiredState, ProcessId, ServiceName, ServiceSpec};
 use planner::rollout::Rollout;
 use supervisor::Supervisor;
-use telemetry::{Line, Span};
+use telemetry::{Event, Line, Span, Wanted};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -243,6 +243,13 @@ impl Control {
         let read = move || metrics.read(name.as_ref().map(ServiceName::as_str), span, now() / 1000);
         let read = tokio::task::spawn_blocking(read).await.map_err(|e| Refused::Store(e.to_string()))?;
         read.map_err(|e| Refused::Store(e.to_string()))
+    }
+
+    /// What happened, newest first.
+    pub async fn events(&self, wanted: Wanted) -> Result<Vec<Event>, Refused> {
+        let metrics = self.world.metrics.clone();
+        let read = tokio::task::spawn_blocking(move || metrics.events(&wanted)).await;
+        read.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
     }
 
     /// Captured output as it comes.

@@ -51,5 +51,5 @@ pub use release::Release;
 pub use sagas::SAGAS;
 pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
-pub use telemetry::{Line, Point, Span};
+pub use telemetry::{Event, Line, Point, Span, Wanted};
 pub use world::{DataPlane, Mode, Outside};

@@ -84,8 +84,24 @@ fn calls_over_time_are_kept_when_the_app_ends_and_counts_are_there_for_a_scraper
     let trace = exemplar.split("trace_id=\"").nth(1).unwrap().split('"').next().unwrap();
     assert!(app.isles(&["trace", trace]).stdout.contains("/slow"), "{exemplar}");
 
+    let events = || serde_json::from_str::<Value>(&ask(&app, "/v1/events?service=web")).unwrap();
+    let told = |events: &Value, kind: &str, text: &str| {
+        let mut all = events["events"].as_array().unwrap().iter();
+        all.any(|event| event["kind"] == kind && event["text"].as_str().unwrap().starts_with(text))
+    };
+    let before = events();
+    assert!(told(&before, "replica", "start web-1: ") && told(&before, "deploy", "web: done"), "{before}");
+
     assert_eq!(app.isles(&["down"]).code, Some(0));
     app.up();
+    let after = events();
+    assert!(
+        before["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|event| after["events"].as_array().unwrap().contains(event))
+    );
     let report = wait_until("they are there again", metrics, |report| sum(report, "requests") >= REQUESTS);
     assert_eq!(sum(&report, "requests"), REQUESTS, "each once");
     let page = ask(&app, "/services/web?window=5m");

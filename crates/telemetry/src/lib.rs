@@ -2,13 +2,16 @@
 //!
 //! [`Metrics`] takes what the data plane counted, second by second, and keeps it in steps that get longer with age
 //! ([`TIERS`]), in a file of bounded size that outlives the control plane. Latencies are kept as distributions, so that a
-//! percentile of an hour is one of all its calls, and not a mean of percentiles.
+//! percentile of an hour is one of all its calls, and not a mean of percentiles. Beside them it keeps what happened at one moment
+//! ([`Event`]), for as long.
 //!
 //! Nothing here has a clock of its own: whoever calls says what time it is.
 
+mod events;
 mod metrics;
 mod store;
 
+pub use events::{Event, Wanted};
 pub use metrics::{Edge, Limits, Line, Metrics, Point, Span};
 pub use store::StoreError;
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use model::{Histogram, ServiceName, Tally};
 
 use crate::TIERS;
+use crate::events::{Event, Wanted};
 use crate::store::{Store, StoreError};
 
 /// Who calls whom.
@@ -73,6 +74,8 @@ pub(crate) type Due = BTreeMap<(Edge, Slot), Point>;
 pub struct Metrics {
     store: Mutex<Store>,
     due: Mutex<Due>,
+    /// Events that are not written down yet.
+    happened: Mutex<Vec<Event>>,
 }
 
 impl Point {
@@ -107,7 +110,11 @@ impl Metrics {
     /// # Errors
     /// It cannot be opened, or is none.
     pub fn open(path: &Path, limits: Limits) -> Result<Self, StoreError> {
-        Ok(Self { store: Mutex::new(Store::open(path, limits)?), due: Mutex::default() })
+        Ok(Self {
+            store: Mutex::new(Store::open(path, limits)?),
+            due: Mutex::default(),
+            happened: Mutex::default(),
+        })
     }
 
     /// Calls of an edge that were counted at `at` (Unix seconds). Touches no disk.
@@ -119,6 +126,26 @@ impl Metrics {
         }
     }
 
+    /// Something happened. Touches no disk; while nothing can be written, the first ones are kept.
+    pub fn happened(&self, event: Event) {
+        let mut happened = lock(&self.happened);
+        if happened.len() < MOST_EVENTS {
+            happened.push(event);
+        }
+    }
+
+    /// What happened, newest first. Blocks.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn events(&self, wanted: &Wanted) -> Result<Vec<Event>, StoreError> {
+        let mut found = lock(&self.store).events(wanted)?;
+        found.extend(lock(&self.happened).iter().filter(|event| wanted.takes(event)).cloned());
+        found.sort_by_key(|event| std::cmp::Reverse(event.at));
+        found.truncate(wanted.most);
+        Ok(found)
+    }
+
     /// Writes down what came since the last time, and forgets what is too old at `now` (Unix seconds) or too much. Blocks.
     ///
     /// # Errors
@@ -127,7 +154,9 @@ impl Metrics {
         // Readers wait, so that nobody sees what is on its way neither here nor there.
         let mut store = lock(&self.store);
         let due = std::mem::take(&mut *lock(&self.due));
-        if let Err(error) = store.write(&due) {
+        let happened = std::mem::take(&mut *lock(&self.happened));
+        if let Err(error) = store.write(&due, &happened) {
+            lock(&self.happened).splice(0..0, happened);
             let mut waiting = lock(&self.due);
             for (key, point) in due.into_iter().take(MOST_DUE) {
                 waiting.entry(key).or_default().add(&point);
@@ -160,6 +189,8 @@ impl Metrics {
     }
 }
 
+/// Events that are kept for the next time where they cannot be written.
+const MOST_EVENTS: usize = 1_000;
 /// Points that are kept for the next time where they cannot be written.
 const MOST_DUE: usize = 50_000;
 
@@ -277,6 +308,35 @@ mod tests {
         let store = lock(&small.store);
         assert!(store.bytes().unwrap() <= 200_000, "{}", store.bytes().unwrap());
         assert!(store.rows(0).unwrap() < 3_000 && store.rows(1).unwrap() >= 300, "{:?}", store.rows(1));
+    }
+
+    #[test]
+    fn what_happened_is_told_newest_first_and_outlives_its_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.db");
+        let event = |age: u64, service: &str, text: &str| Event {
+            at: (NOW - age) * 1000,
+            kind: "deploy".to_owned(),
+            service: Some(service.to_owned()).filter(|service| !service.is_empty()),
+            text: text.to_owned(),
+        };
+        let metrics = Metrics::open(&path, Limits::default()).unwrap();
+        metrics.happened(event(31 * 86_400, "orders", "long ago"));
+        metrics.happened(event(100, "orders", "first"));
+        metrics.happened(event(50, "", "of all"));
+        metrics.flush(NOW).unwrap();
+        metrics.happened(event(10, "orders", "last"));
+        let wanted =
+            |service: Option<&str>, most| Wanted { from: 0, service: service.map(str::to_owned), most };
+        let texts = |metrics: &Metrics, wanted: &Wanted| -> Vec<String> {
+            metrics.events(wanted).unwrap().into_iter().map(|event| event.text).collect()
+        };
+        assert_eq!(texts(&metrics, &wanted(None, 9)), ["last", "of all", "first"]);
+        metrics.flush(NOW).unwrap();
+        drop(metrics);
+        let metrics = Metrics::open(&path, Limits::default()).unwrap();
+        assert_eq!(texts(&metrics, &wanted(Some("orders"), 9)), ["last", "first"]);
+        assert_eq!(texts(&metrics, &Wanted { from: (NOW - 60) * 1000, ..wanted(None, 1) }), ["last"]);
     }
 
     proptest! {

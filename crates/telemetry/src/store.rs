@@ -8,6 +8,7 @@ use model::Histogram;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::TIERS;
+use crate::events::{Event, Wanted};
 use crate::metrics::{Due, Edge, Limits, Point, Span};
 
 /// The store failed.
@@ -30,6 +31,8 @@ CREATE TABLE IF NOT EXISTS points (
   tier INTEGER NOT NULL, at INTEGER NOT NULL, edge INTEGER NOT NULL REFERENCES edges,
   requests INTEGER NOT NULL, failed INTEGER NOT NULL, latency TEXT NOT NULL,
   PRIMARY KEY (tier, at, edge)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (at INTEGER NOT NULL, kind TEXT NOT NULL, service TEXT NOT NULL, text TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS events_by_time ON events (at);
 ";
 
 /// What part of a tier's time goes at once where there is too much.
@@ -56,7 +59,7 @@ impl Store {
     }
 
     /// Adds these to what is there, all or none.
-    pub fn write(&mut self, due: &Due) -> Result<(), StoreError> {
+    pub fn write(&mut self, due: &Due, happened: &[Event]) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         {
             let mut know = transaction.prepare_cached(
@@ -85,6 +88,11 @@ impl Store {
                 let (requests, failed) = (number(sum.requests), number(sum.failed));
                 put.execute(params![number(*tier as u64), number(*at), id, requests, failed, latency])?;
             }
+            let mut tell = transaction.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4)")?;
+            for event in happened {
+                let service = event.service.as_deref().unwrap_or_default();
+                tell.execute(params![number(event.at), event.kind, service, event.text])?;
+            }
         }
         Ok(transaction.commit()?)
     }
@@ -94,6 +102,10 @@ impl Store {
         for (number, tier) in TIERS.iter().enumerate() {
             self.remove(number, now.saturating_sub(tier.keep + tier.step))?;
         }
+        let longest = TIERS.iter().map(|tier| tier.keep).max().unwrap_or_default();
+        let mut remove = self.connection.prepare_cached("DELETE FROM events WHERE at < ?1")?;
+        remove.execute([number(now.saturating_sub(longest) * 1000)])?;
+        drop(remove);
         while self.bytes()? > self.limits.bytes {
             let mut shrunk = false;
             for (number, tier) in TIERS.iter().enumerate() {
@@ -136,6 +148,23 @@ impl Store {
     pub fn rows(&self, tier: usize) -> Result<u64, StoreError> {
         let all = "SELECT COUNT(*) FROM points WHERE tier = ?1";
         Ok(self.connection.query_row(all, [number(tier as u64)], |row| row.get(0)).map(count)?)
+    }
+
+    /// What happened, newest first.
+    pub fn events(&self, wanted: &Wanted) -> Result<Vec<Event>, StoreError> {
+        let mut find = self.connection.prepare_cached(
+            "SELECT at, kind, service, text FROM events WHERE at >= ?1 AND (?2 IS NULL OR service = ?2)
+             ORDER BY at DESC LIMIT ?3",
+        )?;
+        let rows = find.query_map(
+            params![number(wanted.from), wanted.service, number(wanted.most as u64)],
+            |row| {
+                let service: String = row.get(2)?;
+                let service = Some(service).filter(|service| !service.is_empty());
+                Ok(Event { at: count(row.get(0)?), kind: row.get(1)?, service, text: row.get(3)? })
+            },
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Gives every point of a tier within a time.

@@ -5,6 +5,7 @@
 
 mod deploys;
 mod drift;
+mod events;
 mod logs;
 mod metrics;
 mod traffic;
@@ -18,6 +19,7 @@ pub use deploys::{
     RolloutNote, RolloutStatus,
 };
 pub use drift::{DriftFinding, DriftReport, OperationDrift, Undocumented};
+pub use events::{AppEvent, EventQuery, Events};
 pub use logs::{LogEntry, LogItem, LogQuery, LogStream};
 pub use metrics::{EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
 pub use traffic::{

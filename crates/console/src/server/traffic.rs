@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::Context;
 use crate::Refusal;
-use crate::api::{MetricsQuery, MetricsReport, Problem, SpanQuery, Spans, Traffic};
+use crate::api::{EventQuery, Events, MetricsQuery, MetricsReport, Problem, SpanQuery, Spans, Traffic};
 
 /// The window when nobody says another, and the longest, in seconds.
 const DEFAULT_SECONDS: u64 = 60;
@@ -39,6 +39,38 @@ pub async fn traffic(
     let Query(params) = params?;
     let seconds = params.seconds.unwrap_or(DEFAULT_SECONDS).clamp(1, MOST_SECONDS);
     Ok(Json(context.platform.traffic(seconds)))
+}
+
+/// What `GET /v1/events` takes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventParams {
+    /// Only of this service.
+    #[serde(default)]
+    service: Option<String>,
+    /// How far back: a day when absent, 30 days at most.
+    #[serde(default)]
+    seconds: Option<u64>,
+    /// At most so many: 200 when absent, 1000 at most.
+    #[serde(default)]
+    n: Option<usize>,
+}
+
+/// Deploys, replicas that came and went, scaling, circuit breakers and ejections, newest first.
+#[utoipa::path(get, path = "/v1/events", params(EventParams),
+    responses((status = 200, body = Events),
+              (status = 400, body = Problem, content_type = "application/problem+json")))]
+pub async fn events(
+    State(context): State<Context>,
+    params: Result<Query<EventParams>, QueryRejection>,
+) -> Result<Json<Events>, Refusal> {
+    let Query(params) = params?;
+    let query = EventQuery {
+        service: params.service,
+        seconds: params.seconds.unwrap_or(86_400).clamp(1, 30 * 86_400),
+        n: params.n.unwrap_or(200).clamp(1, 1_000),
+    };
+    Ok(Json(context.platform.events(&query).await?))
 }
 
 /// What `GET /v1/metrics` takes.

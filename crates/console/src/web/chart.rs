@@ -46,7 +46,7 @@ pub fn charts(report: &MetricsReport) -> Markup {
             div.charts {
                 (drawing(report, "Requests a second", &[("all", &rate), ("bad", &failed)], words::rate))
                 (drawing(report, "Failed", &[("bad", &|p| (p.requests > 0).then(|| p.failed as f64 / p.requests as f64))], |share| words::share(Some(share))))
-                (drawing(report, "Milliseconds to the answer: median and 99th percentile", &[("all", &|p| p.p50_ms), ("some", &|p| p.p99_ms)], words::millis))
+                (drawing(report, "Latency: median and 99th percentile", &[("all", &|p| p.p50_ms), ("some", &|p| p.p99_ms)], words::millis))
             }
         }
     }

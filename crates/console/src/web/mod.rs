@@ -13,6 +13,7 @@ mod overview;
 mod page;
 mod sagas;
 mod service;
+mod timeline;
 mod traces;
 mod words;
 
@@ -66,6 +67,7 @@ enum Page {
     Logs(logs::Filter),
     Sagas(sagas::Filter),
     Saga(String),
+    Timeline(timeline::Filter),
 }
 
 impl Web {
@@ -82,6 +84,7 @@ impl Web {
             Page::Logs(filter) => logs::fragment(self, filter).await,
             Page::Sagas(filter) => sagas::list(self, filter).await,
             Page::Saga(id) => sagas::one(self, id).await,
+            Page::Timeline(filter) => timeline::fragment(self, filter).await,
         }
     }
 
@@ -134,6 +137,7 @@ fn router(platform: Arc<dyn Platform>, more: Router, guard: Guard, shutdown: Can
         .route("/traces", get(traces_list))
         .route("/traces/{id}", get(one_trace))
         .route("/logs", get(logs_page))
+        .route("/timeline", get(timeline_page))
         .route("/sagas", get(sagas_list))
         .route("/sagas/{id}", get(one_saga))
         .route("/sagas/{id}/{order}", post(order_saga))
@@ -205,6 +209,14 @@ async fn logs_page(
     headers: HeaderMap,
 ) -> Response {
     web.answer(&headers, Page::Logs(filter)).await
+}
+
+async fn timeline_page(
+    State(web): State<Web>,
+    Query(filter): Query<timeline::Filter>,
+    headers: HeaderMap,
+) -> Response {
+    web.answer(&headers, Page::Timeline(filter)).await
 }
 
 async fn sagas_list(

@@ -8,8 +8,13 @@ use super::{Fragment, Page};
 use crate::Refusal;
 use crate::api::AppStatus;
 
-const PLACES: [(&str, &str); 4] =
-    [("/", "Overview"), ("/traces", "Traces"), ("/logs", "Logs"), ("/sagas", "Sagas")];
+const PLACES: [(&str, &str); 5] = [
+    ("/", "Overview"),
+    ("/timeline", "Timeline"),
+    ("/traces", "Traces"),
+    ("/logs", "Logs"),
+    ("/sagas", "Sagas"),
+];
 
 impl Page {
     /// Where in the navigation it belongs.
@@ -19,6 +24,7 @@ impl Page {
             Self::Traces(_) | Self::Trace(_) => "/traces",
             Self::Logs(_) => "/logs",
             Self::Sagas(_) | Self::Saga(_) => "/sagas",
+            Self::Timeline(_) => "/timeline",
         }
     }
 }

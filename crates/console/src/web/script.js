@@ -40,11 +40,11 @@ document.addEventListener("submit", (event) => {
   if (question && !confirm(question)) event.preventDefault();
 });
 
-/** Letters that lead to the pages, as g does in many programs: g o, g t, g l, g s. */
+/** Letters that lead to the pages, as g does in many programs: g o, g t, g l, g s, g i. */
 let before = "";
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const places = { o: "/", t: "/traces", l: "/logs", s: "/sagas" };
+  const places = { o: "/", t: "/traces", l: "/logs", s: "/sagas", i: "/timeline" };
   if (before === "g" && places[event.key]) location.assign(places[event.key]);
   before = event.key;
 });

@@ -1,6 +1,8 @@
 //! Every operation, and what happens when it cannot be done.
 
-use console::api::{AppState, Begun, DeployRequest, MetricsQuery, PlanRequest, RollbackRequest, SpanQuery};
+use console::api::{
+    AppState, Begun, DeployRequest, EventQuery, MetricsQuery, PlanRequest, RollbackRequest, SpanQuery,
+};
 use console::client::{Client, ClientError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -72,6 +74,9 @@ async fn deploys_begin_or_are_refused_with_a_reason() {
     let query = MetricsQuery { service: Some("orders".to_owned()), seconds: 600, points: 2_000 };
     let metrics = app.client.metrics(&query).await.unwrap();
     assert_eq!((metrics.until, metrics.step, metrics.edges[0].callee.as_str()), (600_000, 600, "orders"));
+    let query = EventQuery { service: Some("web".to_owned()), seconds: 60, n: 5 };
+    let event = &app.client.events(&query).await.unwrap().events[0];
+    assert_eq!((event.kind.as_str(), event.service.as_deref()), ("deploy", Some("web")));
     let drift = app.client.drift("orders").await.unwrap();
     let finding = &drift.operations[0].findings[0];
     assert_eq!((finding.at().as_str(), finding.whose("orders")), ("answer 200 /<name>", "orders"));

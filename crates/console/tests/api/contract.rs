@@ -24,6 +24,7 @@ fn the_checked_in_contract_is_the_one_served() {
         [
             "/v1/deploy",
             "/v1/down",
+            "/v1/events",
             "/v1/logs",
             "/v1/metrics",
             "/v1/openapi.json",

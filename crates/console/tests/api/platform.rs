@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use console::api::{
-    Accepted, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, DriftFinding, DriftReport,
-    EdgeMetrics, LogEntry, LogQuery, LogStream, MetricPoint, MetricsQuery, MetricsReport, OperationDrift,
-    OperationUsage, PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest, RouteUsage,
-    ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic, Undocumented, UsageReport,
+    Accepted, AppEvent, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, DriftFinding,
+    DriftReport, EdgeMetrics, EventQuery, Events, LogEntry, LogQuery, LogStream, MetricPoint, MetricsQuery,
+    MetricsReport, OperationDrift, OperationUsage, PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus,
+    RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic, Undocumented,
+    UsageReport,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -133,6 +134,16 @@ impl Platform for InMemory {
         let callee = query.service.clone().unwrap_or_else(|| "orders".to_owned());
         let edge = EdgeMetrics { caller: Some("web".to_owned()), callee, points: all.clone() };
         async move { Ok(MetricsReport { from: 0, until, step, all, edges: vec![edge] }) }.boxed()
+    }
+
+    fn events(&self, query: &EventQuery) -> BoxFuture<'_, Result<Events, Refusal>> {
+        let event = AppEvent {
+            at: 1_000,
+            kind: "deploy".to_owned(),
+            service: query.service.clone().or_else(|| Some("orders".to_owned())),
+            text: "orders: done: <it> is better".to_owned(),
+        };
+        async move { Ok(Events { events: vec![event] }) }.boxed()
     }
 
     fn open_metrics(&self) -> String {

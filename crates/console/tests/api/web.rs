@@ -186,7 +186,9 @@ async fn every_page_shows_the_app_and_nothing_of_it_becomes_html() {
         status.services[0].detail = Some("<img src=x>".to_owned());
     });
     let name = served.platform.status.borrow().services[0].name.clone();
-    for path in ["/", &format!("/services/{name}"), "/traces", "/logs", "/logs?q=ALERT"] {
+    for path in
+        ["/", &format!("/services/{name}"), "/traces", "/timeline?window=1d", "/logs", "/logs?q=ALERT"]
+    {
         let page = served.get(path).await;
         assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{path}");
         assert!(page.header("content-security-policy").contains("default-src 'none'"));
@@ -220,6 +222,16 @@ async fn a_service_shows_who_calls_its_operations_and_where_it_is_not_as_its_con
         "GET /&lt;debug&gt;",
         "answered web with 200",
     ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
+
+#[tokio::test]
+async fn the_timeline_shows_what_happened_below_what_was_called() {
+    let page = serve().await.get("/timeline").await.body;
+    for part in
+        ["<polyline", "class=\"mark\"", "orders: done: &lt;it&gt; is better", "href=\"/services/orders\""]
+    {
         assert!(page.contains(part), "{part} in {page}");
     }
 }

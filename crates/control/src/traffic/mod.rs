@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{ProcessId, ReleaseId, ReplicaId, ServiceName, Span, Tally};
+use model::{Circuit, ProcessId, ReleaseId, ReplicaId, ServiceName, Span, Tally};
 use proxy::link::{Drift, EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
 use telemetry::Edge;
 use tokio::sync::broadcast;
@@ -45,6 +45,15 @@ struct State {
     latest: Signals,
     spans: VecDeque<Span>,
     dropped: u64,
+}
+
+/// What a reading of the data plane brought.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Taken {
+    /// What was added to each edge.
+    pub added: Vec<(Edge, Tally)>,
+    /// Kind and sentence of each change.
+    pub news: Vec<(&'static str, String)>,
 }
 
 /// Traffic within a window.
@@ -120,9 +129,10 @@ impl Traffic {
         self.lock().latest.drift.iter().find(|drift| drift.service.as_str() == service).cloned()
     }
 
-    /// Takes what the data plane `process` has counted by `at` (milliseconds). Gives what that adds to each edge.
-    pub fn take(&self, process: ProcessId, signals: Signals, at: u64) -> Vec<(Edge, Tally)> {
-        let mut fresh = Vec::new();
+    /// Takes what the data plane `process` has counted by `at` (milliseconds). Gives what that adds to each edge, and which
+    /// breakers and replicas are in another state now: kind and sentence.
+    pub fn take(&self, process: ProcessId, signals: Signals, at: u64) -> Taken {
+        let mut taken = Taken::default();
         let mut state = self.lock();
         // Of the first data plane nothing is known before this; a later one was started by this control plane and
         // counts from zero.
@@ -139,15 +149,16 @@ impl Traffic {
             }
             let added = state.edges.entry(key).or_default().take(edge.requests.clone(), at, begins);
             let of = || Edge { caller: edge.caller.clone(), callee: edge.callee.clone() };
-            fresh.extend(added.map(|added| (of(), added)));
+            taken.added.extend(added.map(|added| (of(), added)));
         }
         for replica in &signals.replicas {
             let series = state.replicas.entry(replica_key(replica)).or_default();
             series.take(replica.attempts.clone(), at, begins);
         }
+        taken.news = news(&state.latest, &signals);
         state.latest = signals;
         state.forget(at);
-        fresh
+        taken
     }
 
     /// Takes spans that the data plane kept.
@@ -211,6 +222,32 @@ impl Traffic {
         // Every step leaves it whole enough: these are counts for people and for judgements over many.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Circuit breakers that opened or closed, and replicas that were ejected or let back in.
+fn news(before: &Signals, after: &Signals) -> Vec<(&'static str, String)> {
+    let mut news = Vec::new();
+    for edge in &after.edges {
+        let same = |known: &&EdgeSignals| edge_key(known) == edge_key(edge);
+        let known = before.edges.iter().find(same);
+        let caller = edge.caller.as_ref().map_or("the gateway", |caller| caller.as_str());
+        if known.is_some_and(|known| edge.openings > known.openings) {
+            news.push(("circuit", format!("{}: the circuit breaker of {caller} opened", edge.callee)));
+        }
+        if edge.circuit == Circuit::Closed && known.is_some_and(|known| known.circuit != Circuit::Closed) {
+            news.push(("circuit", format!("{}: the circuit breaker of {caller} closed", edge.callee)));
+        }
+    }
+    for replica in &after.replicas {
+        let same = |known: &&ReplicaSignals| replica_key(known) == replica_key(replica);
+        let known = before.replicas.iter().find(same);
+        if replica.ejected && known.is_none_or(|known| !known.ejected) {
+            news.push(("ejection", format!("{} is out for failing", replica.replica)));
+        } else if !replica.ejected && known.is_some_and(|known| known.ejected) {
+            news.push(("ejection", format!("{} is let back in", replica.replica)));
+        }
+    }
+    news
 }
 
 impl State {

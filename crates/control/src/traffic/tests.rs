@@ -126,3 +126,25 @@ fn spans_are_found_and_the_oldest_give_way() {
     let kept = starts(&SpanQuery { most: usize::MAX, ..all });
     assert_eq!((kept.len(), kept.last()), (SPANS, Some(&10)));
 }
+
+#[test]
+fn breakers_and_ejections_are_news_once_each_way() {
+    let traffic = Traffic::default();
+    let reading = |openings: u64, circuit: Circuit, ejected: bool| {
+        let mut signals = counted(0, 0);
+        (signals.edges[0].openings, signals.edges[0].circuit) = (openings, circuit);
+        signals.replicas[0].ejected = ejected;
+        signals
+    };
+    let told = |signals, at| {
+        let news = traffic.take(process(1), signals, at).news;
+        news.into_iter().map(|(kind, text)| format!("{kind}: {text}")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(reading(0, Circuit::Closed, false), 1_000), Vec::<String>::new());
+    let open = told(reading(1, Circuit::Open, true), 2_000);
+    assert!(open[0].contains("circuit breaker") && open[0].ends_with("opened"), "{open:?}");
+    assert!(open[1].ends_with("is out for failing") && open.len() == 2, "{open:?}");
+    assert_eq!(told(reading(1, Circuit::Open, true), 3_000), Vec::<String>::new());
+    let closed = told(reading(1, Circuit::Closed, false), 4_000);
+    assert!(closed[0].ends_with("closed") && closed[1].ends_with("is let back in"), "{closed:?}");
+}

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, LogEntry, LogQuery, MetricsQuery,
-    MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic,
-    UsageReport,
+    Accepted, AppEvent, AppStatus, Begun, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry,
+    LogQuery, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, Span,
+    SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::{Platform, Refusal};
 use control::{Control, DeployOrder, Paths, Refused, Status};
@@ -222,6 +222,17 @@ impl Platform for Wired {
         Box::pin(async move {
             let found = self.control.metrics(service.as_deref(), span).await;
             Ok(metrics::report(span, found.map_err(|e| refusal(e, &self.control))?))
+        })
+    }
+
+    fn events(&self, query: &EventQuery) -> BoxFuture<'_, Result<Events, Refusal>> {
+        let from = now().saturating_sub(query.seconds.saturating_mul(1000));
+        let wanted = control::Wanted { from, service: query.service.clone(), most: query.n };
+        Box::pin(async move {
+            let found = self.control.events(wanted).await.map_err(|e| refusal(e, &self.control))?;
+            let event =
+                |e: control::Event| AppEvent { at: e.at, kind: e.kind, service: e.service, text: e.text };
+            Ok(Events { events: found.into_iter().map(event).collect() })
         })
     }
 

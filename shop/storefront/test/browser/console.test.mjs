@@ -42,6 +42,7 @@ async function open(t, settings = {}) {
 const PAGES = [
   ["overview", "/"],
   ["service", "/services/orders"],
+  ["timeline", "/timeline"],
   ["traces", "/traces"],
   ["logs", "/logs"],
   ["sagas", "/sagas"],

@@ -262,9 +262,11 @@ impl DataPlaneLoop {
                 self.world.signals.set(Arc::new(Reading { at, signals: signals.clone() }));
             }
             self.world.usage.take(link.process, &signals, at);
-            for (edge, added) in self.world.traffic.take(link.process, signals, at) {
-                self.world.metrics.add(&edge, at / 1000, &Point::of(&added));
+            let taken = self.world.traffic.take(link.process, signals, at);
+            for (edge, added) in &taken.added {
+                self.world.metrics.add(edge, at / 1000, &Point::of(added));
             }
+            taken.news.iter().for_each(|(kind, text)| self.world.happened(kind, text));
             self.world.traffic.take_spans(link.client.spans().await?);
         }
         Ok(news)
