@@ -13,6 +13,7 @@ use other as os;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use model::{ProcessId, StopPolicy};
 
@@ -21,6 +22,9 @@ pub(crate) use group::KillOnDrop;
 pub(crate) use life::{End, Leader, live};
 pub(crate) use os::identify_even_dead;
 
+/// How often a mark is looked for.
+const LOOKS: u32 = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// How far ancestors are followed: a loop that a reused pid could make must end.
 const DEEPEST: usize = 256;
 
@@ -54,8 +58,15 @@ pub async fn gone(p: &ProcessId) {
 /// Kills what a leader that died unwatched left of its group. Only where a member carries the mark of Isles: since nobody
 /// watched, the number may mean another group by now.
 pub(crate) async fn sweep(leader: ProcessId) {
-    if os::group_is_marked(leader.pid) {
-        group::end(leader).await;
+    for _ in 0..LOOKS {
+        if os::group_is_marked(leader.pid) {
+            return group::end(leader).await;
+        }
+        if !os::group_lives(leader.pid) {
+            return;
+        }
+        // While a process becomes another program (execve), its environment cannot be read.
+        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
 }
 
