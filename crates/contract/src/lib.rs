@@ -113,6 +113,15 @@ pub fn load(path: &Path) -> Result<Contract, Fault> {
     load_from(&Disk, path)
 }
 
+/// Reads two contracts from disk, side by side: it takes longer than to compare them.
+pub fn load_both(old: &Path, new: &Path) -> (Result<Contract, Fault>, Result<Contract, Fault>) {
+    std::thread::scope(|scope| {
+        let old = scope.spawn(|| load(old));
+        let new = load(new);
+        (old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), new)
+    })
+}
+
 /// Reads a contract. A path that ends in `.proto`, and a folder, are protobuf; everything else is OpenAPI.
 ///
 /// # Errors

@@ -1,9 +1,9 @@
 //! `isles api`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
-use contract::{Contract, Day, Options, Report};
+use contract::{Day, Options, Report};
 
 use super::failure::{Exit, Failure};
 use super::output;
@@ -114,7 +114,8 @@ async fn usage(args: Usage, before: FileArg) -> Result<(), Failure> {
 }
 
 fn diff(args: &Diff) -> Result<(), Failure> {
-    let (old, new) = (load(&args.old)?, load(&args.new)?);
+    let (old, new) = contract::load_both(&args.old, &args.new);
+    let (old, new) = (old.map_err(|fault| refused(&fault))?, new.map_err(|fault| refused(&fault))?);
     let options = Options { today: Day::parse(&jiff::Timestamp::now().to_string()) };
     let report = contract::diff(&old, &new, &options).map_err(|fault| refused(&fault))?;
     show(args.format, &report)?;
@@ -128,10 +129,6 @@ fn show(format: Format, report: &Report) -> Result<(), Failure> {
         Format::Markdown => output::lines(&show::markdown(report)),
         Format::Github => output::lines(&show::github(report)),
     }
-}
-
-fn load(path: &Path) -> Result<Contract, Failure> {
-    contract::load(path).map_err(|fault| refused(&fault))
 }
 
 fn refused(fault: &contract::Fault) -> Failure {
