@@ -38,6 +38,9 @@ impl Media {
     pub fn of(headers: &HeaderMap) -> Self {
         let named = headers.get(CONTENT_TYPE).and_then(|field| field.to_str().ok());
         let essence = named.and_then(|text| text.split(';').next()).map(|e| e.trim().to_ascii_lowercase());
+        // Which of two counts is for the service to say, so that neither does here.
+        let several = headers.get_all(CONTENT_TYPE).iter().count() > 1;
+        let essence = if several { Some(String::new()) } else { essence };
         let plain = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
         let coded = headers.get(CONTENT_ENCODING).is_some_and(|coding| !plain(coding.as_bytes()));
         Self { essence, coded }
@@ -89,6 +92,9 @@ fn parameter(book: &Book, parameter: &ParameterShape, written: Written<'_>) -> V
     }
     let Some(key) = &parameter.schema else { return Vec::new() };
     let schema = book.schema(key);
+    if texts.len() > 1 && !schema.types.is_empty() && !schema.types.iter().any(|t| t == "array") {
+        return vec![whole(&place, "it is given more than once")];
+    }
     let (Some(validator), values) = (&schema.validator, meanings(&texts, parameter, &schema)) else {
         return Vec::new();
     };
@@ -190,6 +196,6 @@ fn detail(error: &ValidationError<'_>) -> String {
     }
 }
 
-fn whole(place: &str, detail: &str) -> Violation {
+pub(super) fn whole(place: &str, detail: &str) -> Violation {
     Violation { place: place.to_owned(), pointer: None, detail: detail.to_owned() }
 }

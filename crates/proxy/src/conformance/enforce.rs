@@ -44,7 +44,13 @@ pub(crate) async fn hold(
     let template = contract.operations.all().get(number).map_or("", |o| &o.path);
     let written = Written { template, path: path.path(), query: path.query().unwrap_or_default(), headers };
     let seen = body.as_deref().map_or(Seen::Not, Seen::Whole);
-    let found = check::request(book, number, written, seen);
+    let mut found = check::request(book, number, written, seen);
+    if has_body && media.coded && !request.is_empty() {
+        found.push(check::whole(
+            "request body",
+            "it is in a coding, in which it cannot be held to the contract",
+        ));
+    }
     if found.is_empty() {
         return Ok(());
     }

@@ -1,22 +1,25 @@
 //! What was found of a contract, each kind once.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::{Operation, ServiceName};
 use serde_json::Value;
 
-use super::Violation;
 use super::look::Side;
 use super::mask::masked;
+use super::{Violation, unix_now};
 use crate::link::{DriftFinding, DriftSide, OperationDrift};
 
-/// So many different ones are kept of one operation.
+/// So many different ones are kept of one operation, and of all: they travel to the control plane each second.
 const KEPT: usize = 20;
+const KEPT_IN_ALL: usize = 60;
 
-/// By the number of the operation.
 #[derive(Debug, Default)]
-pub(super) struct Findings(BTreeMap<usize, Known>);
+pub(super) struct Findings {
+    /// By the number of the operation.
+    operations: BTreeMap<usize, Known>,
+    kept: usize,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -47,11 +50,10 @@ impl Findings {
         caller: Option<&ServiceName>,
         found: Vec<(Side, Violation, Option<Vec<u8>>)>,
     ) {
-        let known = self.0.entry(operation).or_default();
+        let known = self.operations.entry(operation).or_default();
         known.looked_at += 1;
         known.faulty += u64::from(!found.is_empty());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let now = unix_now();
         for (side, violation, body) in found {
             let violation = without_numbers(violation);
             let caller = caller.filter(|_| side == Side::Request);
@@ -63,10 +65,11 @@ impl Findings {
                 kind.last = now;
                 continue;
             }
-            if known.kinds.len() == KEPT {
+            if known.kinds.len() == KEPT || self.kept == KEPT_IN_ALL {
                 known.more += 1;
                 continue;
             }
+            self.kept += 1;
             let body = body.and_then(|body| serde_json::from_slice::<Value>(&body).ok());
             // A parameter is not in a body.
             let example = body.filter(|_| violation.pointer.is_some()).map(|body| masked(&body));
@@ -76,7 +79,7 @@ impl Findings {
     }
 
     pub fn told(&self, operations: &[Operation]) -> Vec<OperationDrift> {
-        let told = self.0.iter().filter_map(|(number, known)| {
+        let told = self.operations.iter().filter_map(|(number, known)| {
             Some(OperationDrift {
                 operation: operations.get(*number)?.name.clone(),
                 looked_at: known.looked_at,

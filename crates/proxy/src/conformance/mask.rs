@@ -6,13 +6,16 @@ use serde_json::{Map, Value, json};
 const DEPTH: usize = 8;
 const PROPERTIES: usize = 40;
 const ITEMS: usize = 3;
+/// The longest name of a property, in characters.
+const NAME: usize = 60;
 /// In bytes, as JSON.
-const LONGEST: usize = 4096;
+const LONGEST: usize = 1024;
 
 /// The value without what it says.
 pub(super) fn masked(value: &Value) -> Value {
-    let masked = within(value, 0);
-    if masked.to_string().len() > LONGEST { within(value, DEPTH - 1) } else { masked }
+    // As deep as it can be shown; at the last depth that is a word.
+    let fits = |shown: &Value| shown.to_string().len() <= LONGEST;
+    (0..DEPTH).map(|depth| within(value, depth)).find(fits).unwrap_or_else(|| within(value, DEPTH))
 }
 
 fn within(value: &Value, depth: usize) -> Value {
@@ -31,11 +34,15 @@ fn within(value: &Value, depth: usize) -> Value {
         }
         Value::Object(fields) => {
             let shown =
-                fields.iter().take(PROPERTIES).map(|(name, value)| (name.clone(), within(value, depth + 1)));
+                fields.iter().take(PROPERTIES).map(|(name, value)| (short(name), within(value, depth + 1)));
             let rest = more(fields.len(), PROPERTIES).map(|more| ("…".to_owned(), more));
             Value::Object(shown.chain(rest).collect::<Map<_, _>>())
         }
     }
+}
+
+fn short(name: &str) -> String {
+    name.chars().take(NAME).collect()
 }
 
 fn more(all: usize, shown: usize) -> Option<Value> {
@@ -63,7 +70,8 @@ mod tests {
         let deep = (0..100).fold(json!("secret"), |inner, _| json!({ "a": inner }));
         let wide: Map<String, Value> =
             (0..5000).map(|n| (format!("a-rather-long-name-{n}"), deep.clone())).collect();
-        for large in [deep, Value::Object(wide)] {
+        let long = json!({ "a".repeat(50_000): "secret" });
+        for large in [deep, Value::Object(wide), long] {
             let shown = masked(&large).to_string();
             assert!(shown.len() <= LONGEST && !shown.contains("secret"), "{shown}");
         }

@@ -19,6 +19,7 @@ mod unknown;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Method, StatusCode};
 use model::ServiceName;
@@ -157,6 +158,12 @@ impl Contract {
 fn is_time(due: &AtomicU64, now: u64, interval: u64) -> bool {
     let at = due.load(Relaxed);
     now >= at && due.compare_exchange(at, now + interval, Relaxed, Relaxed).is_ok()
+}
+
+/// Milliseconds since 1970.
+fn unix_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is behind it is whole after every step.

@@ -1,10 +1,9 @@
 //! Requests that a service answers and its contract does not have.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use http::{Method, StatusCode};
 use model::ServiceName;
 
+use super::unix_now;
 use crate::link::Undocumented;
 
 /// So many different ones are kept.
@@ -20,8 +19,7 @@ pub(super) struct Unknown(Vec<Undocumented>);
 impl Unknown {
     pub fn note(&mut self, method: &Method, path: &str, caller: Option<&ServiceName>, status: StatusCode) {
         let request = format!("{method} {}", without_values(path));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let last = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let last = unix_now();
         let same = |known: &&mut Undocumented| known.request == request && known.caller.as_ref() == caller;
         if let Some(known) = self.0.iter_mut().find(same) {
             known.seen += 1;
