@@ -519,7 +519,7 @@ def test_8_1_a_request_that_never_ends_is_answered_in_time(connection):
     assert connection.status() == 408
 
 
-# 8.2.1, 8.2.2, 8.3: what is malformed. crates/proxy/tests/wire/downgrade.rs has the rest.
+# 8.2.1, 8.2.2, 8.3: what is malformed. crates/proxy/tests/it/wire/downgrade.rs has the rest.
 
 
 @pytest.mark.parametrize("field", [("X-Upper", "a"), ("connection", "x"), ("te", "gzip"), ("transfer-encoding", "chunked"), (":other", "a")])

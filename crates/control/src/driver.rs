@@ -59,13 +59,12 @@ impl Wake {
     }
 }
 
-/// Drives one reconciler until it is to end, and gives it back. `told` gets each step as well.
-pub async fn drive<R: Reconciler>(mut reconciler: R, wake: Wake, told: impl Fn(&str)) -> R {
+/// Drives one reconciler until it is to end, and gives it back.
+pub async fn drive<R: Reconciler>(mut reconciler: R, wake: Wake) -> R {
     loop {
         let outcome = reconciler.reconcile().await;
         for step in &outcome.steps {
             tracing::info!(reconciler = R::NAME, "{step}");
-            told(step);
         }
         let pause = async {
             match outcome.next {
@@ -101,7 +100,7 @@ mod tests {
         let (output, mut seen) = watch::channel(vec![]);
         let stop = CancellationToken::new();
         let wake = Wake::until(&stop).on(input.clone());
-        let driver = tokio::spawn(drive(Counter(input, output), wake, |_| ()));
+        let driver = tokio::spawn(drive(Counter(input, output), wake));
         seen.wait_for(|all| all == &[1]).await.unwrap();
         state.send_replace(2);
         seen.wait_for(|all| all == &[1, 2]).await.unwrap();

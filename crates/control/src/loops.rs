@@ -54,7 +54,7 @@ pub(crate) async fn open_data_plane(
         .on(world.edges.subscribe())
         .on(world.deployments.subscribe())
         .on(world.mode.subscribe());
-    Ok(tokio::spawn(drive(looped, wake, |_| ())))
+    Ok(tokio::spawn(drive(looped, wake)))
 }
 
 /// Starts the loops that keep replicas, their number, rollouts, and the record of what runs.
@@ -79,33 +79,16 @@ pub(crate) fn start_loops(
     vec![
         tokio::spawn(usage::keep(world.clone())),
         tokio::spawn(metrics::keep(world.clone())),
-        run(world, contracts, Wake::until(&world.stop).on(world.deployments.subscribe())),
-        run(world, record, observed()),
-        run(world, Replicas::new(world.clone()), wanted().on(world.mode.subscribe())),
-        run(world, Rollouts::new(world.clone(), jobs), of_rollouts),
-        run(world, Autoscale::new(world.clone()), observed().on(world.demand.subscribe())),
+        run(contracts, Wake::until(&world.stop).on(world.deployments.subscribe())),
+        run(record, observed()),
+        run(Replicas::new(world.clone()), wanted().on(world.mode.subscribe())),
+        run(Rollouts::new(world.clone(), jobs), of_rollouts),
+        run(Autoscale::new(world.clone()), observed().on(world.demand.subscribe())),
     ]
 }
 
-fn run<R: Reconciler + 'static>(world: &Arc<World>, reconciler: R, wake: Wake) -> JoinHandle<()> {
-    let kind = kind_of(R::NAME);
-    let world = world.clone();
-    let told = move |step: &str| {
-        if let Some(kind) = kind {
-            world.happened(kind, step);
-        }
-    };
-    tokio::spawn(async move { drop(drive(reconciler, wake, told).await) })
-}
-
-/// What the steps of a reconciler are on the timeline; nothing where they are of no interest to anybody.
-fn kind_of(reconciler: &str) -> Option<&'static str> {
-    match reconciler {
-        Rollouts::NAME => Some("deploy"),
-        Replicas::NAME => Some("replica"),
-        Autoscale::NAME => Some("scaling"),
-        _ => None,
-    }
+fn run(reconciler: impl Reconciler + 'static, wake: Wake) -> JoinHandle<()> {
+    tokio::spawn(async move { drop(drive(reconciler, wake).await) })
 }
 
 /// Derives the status anew whenever anything that it is derived from changes.

@@ -215,23 +215,10 @@ pub enum Mode {
 }
 
 impl World {
-    /// Something happened to a service, or, where its text begins with no service, to the app.
-    pub fn happened(&self, kind: &str, text: &str) {
-        let desired = self.desired.get();
-        let of = |word: &str| {
-            let is_one = |name: &&ServiceName| {
-                let rest = word.strip_prefix(name.as_str());
-                rest.is_some_and(|rest| {
-                    rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
-                })
-            };
-            desired.services.keys().find(is_one).map(ToString::to_string)
-        };
-        // "orders: …", "start orders-1: …"
-        let words = text.split([' ', ':']).filter(|word| !word.is_empty()).take(2);
-        let service = words.into_iter().find_map(of);
-        let event = telemetry::Event { at: now(), kind: kind.to_owned(), service, text: text.to_owned() };
-        self.metrics.happened(event);
+    /// Something happened to a service, for the timeline.
+    pub fn happened(&self, kind: &str, service: &ServiceName, text: &str) {
+        let (kind, text) = (kind.to_owned(), text.to_owned());
+        self.metrics.happened(telemetry::Event { at: now(), kind, service: Some(service.to_string()), text });
     }
 
     /// The replicas as they are now.

@@ -1,6 +1,6 @@
 //! What reads bytes from outside, for fuzzing: each function takes any bytes and panics only on a bug. Not an interface.
 //!
-//! The targets are in `crates/proxy/fuzz`; `tests/corpus.rs` sends their seeds through the same functions.
+//! The targets are in `crates/proxy/fuzz`; `tests/it/wire/corpus.rs` sends their seeds through the same functions.
 
 #![allow(clippy::panic, reason = "a fuzzer finds what panics")]
 

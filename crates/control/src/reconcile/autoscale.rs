@@ -82,10 +82,12 @@ impl Reconciler for Autoscale {
         let news = demand.at > self.before.at;
         let desired = world.desired.get();
         for service in desired.services.values().filter(|s| s.scale.concurrency.is_some()) {
-            steps.extend(self.woken(service));
+            let mut told: Vec<String> = self.woken(service).into_iter().collect();
             if news {
-                steps.extend(self.scale(service, &demand).await);
+                told.extend(self.scale(service, &demand).await);
             }
+            told.iter().for_each(|text| world.happened("scaling", &service.name, text));
+            steps.extend(told);
         }
         self.before = demand;
         Outcome { steps, next: None }

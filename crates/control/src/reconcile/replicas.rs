@@ -168,13 +168,15 @@ impl Reconciler for Replicas {
                 look_again(Duration::from_millis(next.saturating_sub(time).max(1)));
             }
             for (step, reason) in plan.steps.iter().filter(|(s, _)| routed || !matches!(s, Step::Start(..))) {
-                match self.carry_out(&want.service, step).await {
-                    Ok(()) => steps.push(format!("{step}: {reason}")),
+                let told = match self.carry_out(&want.service, step).await {
+                    Ok(()) => format!("{step}: {reason}"),
                     Err(error) => {
-                        steps.push(format!("{step} failed: {error}"));
                         look_again(RETRY);
+                        format!("{step} failed: {error}")
                     }
-                }
+                };
+                self.world.happened("replica", &want.service, &told);
+                steps.push(told);
             }
         }
         outcome.steps = steps;

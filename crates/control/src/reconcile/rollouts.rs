@@ -51,7 +51,8 @@ impl Rollouts {
             if taken.deployment == deployment {
                 return taken.next.map(|next| Duration::from_millis(next.saturating_sub(time).max(1)));
             }
-            steps.extend(news(service, &deployment, &taken.deployment));
+            let told = news(service, &deployment, &taken.deployment);
+            steps.extend(told.inspect(|text| world.happened("deploy", &service.name, text)));
             if let Err(error) = world.deploy(&service.name, taken.deployment).await {
                 steps.push(format!("the rollout of {} could not be recorded: {error}", service.name));
                 return Some(RETRY);

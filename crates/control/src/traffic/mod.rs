@@ -52,8 +52,19 @@ struct State {
 pub struct Taken {
     /// What was added to each edge.
     pub added: Vec<(Edge, Tally)>,
-    /// Kind and sentence of each change.
-    pub news: Vec<(&'static str, String)>,
+    /// What is in another state now.
+    pub news: Vec<News>,
+}
+
+/// A circuit breaker or a replica that is in another state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct News {
+    /// `circuit` or `ejection`.
+    pub kind: &'static str,
+    /// Whose.
+    pub service: ServiceName,
+    /// A sentence.
+    pub text: String,
 }
 
 /// Traffic within a window.
@@ -130,7 +141,7 @@ impl Traffic {
     }
 
     /// Takes what the data plane `process` has counted by `at` (milliseconds). Gives what that adds to each edge, and which
-    /// breakers and replicas are in another state now: kind and sentence.
+    /// breakers and replicas are in another state now.
     pub fn take(&self, process: ProcessId, signals: Signals, at: u64) -> Taken {
         let mut taken = Taken::default();
         let mut state = self.lock();
@@ -225,26 +236,28 @@ impl Traffic {
 }
 
 /// Circuit breakers that opened or closed, and replicas that were ejected or let back in.
-fn news(before: &Signals, after: &Signals) -> Vec<(&'static str, String)> {
+fn news(before: &Signals, after: &Signals) -> Vec<News> {
     let mut news = Vec::new();
+    let mut tell =
+        |kind, service: &ServiceName, text| news.push(News { kind, service: service.clone(), text });
     for edge in &after.edges {
         let same = |known: &&EdgeSignals| edge_key(known) == edge_key(edge);
         let known = before.edges.iter().find(same);
         let caller = edge.caller.as_ref().map_or("the gateway", |caller| caller.as_str());
         if known.is_some_and(|known| edge.openings > known.openings) {
-            news.push(("circuit", format!("{}: the circuit breaker of {caller} opened", edge.callee)));
+            tell("circuit", &edge.callee, format!("the circuit breaker of {caller} opened"));
         }
         if edge.circuit == Circuit::Closed && known.is_some_and(|known| known.circuit != Circuit::Closed) {
-            news.push(("circuit", format!("{}: the circuit breaker of {caller} closed", edge.callee)));
+            tell("circuit", &edge.callee, format!("the circuit breaker of {caller} closed"));
         }
     }
     for replica in &after.replicas {
         let same = |known: &&ReplicaSignals| replica_key(known) == replica_key(replica);
         let known = before.replicas.iter().find(same);
         if replica.ejected && known.is_none_or(|known| !known.ejected) {
-            news.push(("ejection", format!("{} is out for failing", replica.replica)));
+            tell("ejection", &replica.replica.service, format!("{} is out for failing", replica.replica));
         } else if !replica.ejected && known.is_some_and(|known| known.ejected) {
-            news.push(("ejection", format!("{} is let back in", replica.replica)));
+            tell("ejection", &replica.replica.service, format!("{} is let back in", replica.replica));
         }
     }
     news

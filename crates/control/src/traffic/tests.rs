@@ -138,7 +138,9 @@ fn breakers_and_ejections_are_news_once_each_way() {
     };
     let told = |signals, at| {
         let news = traffic.take(process(1), signals, at).news;
-        news.into_iter().map(|(kind, text)| format!("{kind}: {text}")).collect::<Vec<_>>()
+        news.into_iter()
+            .map(|new| format!("{} of {}: {}", new.kind, new.service, new.text))
+            .collect::<Vec<_>>()
     };
     assert_eq!(told(reading(0, Circuit::Closed, false), 1_000), Vec::<String>::new());
     let open = told(reading(1, Circuit::Open, true), 2_000);

@@ -22,6 +22,7 @@ use crate::driver::{Outcome, Reconciler};
 use crate::routes;
 use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
+use crate::traffic::News;
 use crate::world::{DataPlane, Demand, Mode, Outside, Reading, World, now};
 
 /// How often the counters are read while nothing happens.
@@ -266,7 +267,9 @@ impl DataPlaneLoop {
             for (edge, added) in &taken.added {
                 self.world.metrics.add(edge, at / 1000, &Point::of(added));
             }
-            taken.news.iter().for_each(|(kind, text)| self.world.happened(kind, text));
+            for News { kind, service, text } in &taken.news {
+                self.world.happened(kind, service, text);
+            }
             self.world.traffic.take_spans(link.client.spans().await?);
         }
         Ok(news)

@@ -15,7 +15,6 @@ pub fn render(report: &UsageReport, now: u64, width: usize) -> Vec<String> {
             "nothing was called in the last {days}, and its contract, if there is one, has no operations"
         )];
     }
-    let column = |title, right, expendable| Column { title, right, expendable };
     let columns = [
         column("OPERATION", false, 0),
         column("CALLER", false, 0),
@@ -34,9 +33,12 @@ pub fn render(report: &UsageReport, now: u64, width: usize) -> Vec<String> {
     lines
 }
 
+fn column(title: &'static str, right: bool, expendable: u8) -> Column {
+    Column { title, right, expendable }
+}
+
 /// A line for each route of the gateway to the service.
 fn routes(routes: &[RouteUsage], now: u64, width: usize) -> Vec<String> {
-    let column = |title, right, expendable| Column { title, right, expendable };
     let columns = [
         column("ROUTE", false, 0),
         column("REQUESTS", true, 0),

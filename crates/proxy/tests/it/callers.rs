@@ -1,14 +1,10 @@
 //! Whose a connection is: real processes.
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use common::*;
+use crate::common::*;
 use model::{ProcessId, Protocol, RouteTable};
 
 /// A table with verified edges from `web` to `s`.

@@ -1,7 +1,4 @@
 //! Under load nothing is lost: while tables change, and when a replica is killed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -9,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::*;
+use crate::common::*;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use model::Protocol;
@@ -103,7 +100,7 @@ struct Replica {
 impl Replica {
     fn start() -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "replica_process", "--ignored", "--nocapture"])
+            .args(["--exact", "load::replica_process", "--ignored", "--nocapture"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,14 +1,11 @@
 //! Who is refused so that others are served: circuits and limits.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use model::Protocol;
 use tokio::net::{TcpListener, TcpStream};
 

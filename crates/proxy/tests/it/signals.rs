@@ -1,11 +1,8 @@
 //! A data plane as a process: which signals end it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::process::{Command, Stdio};
 
-use common::*;
+use crate::common::*;
 use model::Protocol;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -26,7 +23,7 @@ async fn only_the_order_to_terminate_ends_it_and_it_survives_its_control_plane()
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("proxy.sock");
     let mut process = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "plane_process", "--ignored"])
+        .args(["--exact", "signals::plane_process", "--ignored"])
         .env(SOCKET, &socket)
         .stdout(Stdio::null())
         .spawn()

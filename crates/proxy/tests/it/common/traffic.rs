@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{Body, request, until};
+use super::{Body, request};
 
 /// Clients that send one request after the other until they are stopped.
 pub struct Traffic {
@@ -282,12 +282,4 @@ pub async fn echoing() -> SocketAddr {
         }
     });
     address
-}
-
-/// Waits until nothing is in flight at any replica.
-pub async fn quiet(plane: &mut super::Plane) {
-    until("nothing is in flight", async || {
-        plane.stats().await.endpoints.iter().all(|endpoint| endpoint.in_flight == 0).then_some(())
-    })
-    .await;
 }

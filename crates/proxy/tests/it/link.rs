@@ -1,11 +1,8 @@
 //! The control plane's view: tables, versions, listeners, the end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use model::Protocol;

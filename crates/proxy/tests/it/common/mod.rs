@@ -1,6 +1,4 @@
 //! A data plane in this process, real back ends and plain clients.
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,9 +1,6 @@
 //! What must not pass: false claims, ambiguous messages.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use http::Request;
 use model::Protocol;
 

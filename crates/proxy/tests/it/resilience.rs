@@ -1,12 +1,9 @@
 //! A service in trouble is neither lost nor drowned: real sockets, scripted replicas.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use common::*;
+use crate::common::*;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use model::Protocol;

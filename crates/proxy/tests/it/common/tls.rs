@@ -1,7 +1,7 @@
 //! Certificates, and clients that check them.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -57,19 +57,19 @@ impl Authority {
 pub struct Files {
     pub cert: PathBuf,
     pub key: PathBuf,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl Files {
     pub fn new((cert, key): (String, String)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let files = Self { cert: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), folder };
+        let files = Self {
+            cert: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
+            _folder: folder,
+        };
         files.write((cert, key));
         files
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn write(&self, (cert, key): (String, String)) {

@@ -1,17 +1,14 @@
 //! Every way in which a replica can fail, under load: what callers see, and that nobody else notices.
 //!
-//! `WRITE_FAULTS=1 cargo nextest run --release -p proxy --test faults matrix` writes what it finds to `docs/faults.md`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
+//! `WRITE_FAULTS=1 cargo nextest run --release -p proxy faults::` writes what it finds to `docs/faults.md`.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::sick::{Patient, Sickness};
-use common::traffic::{Report, Traffic};
-use common::*;
+use crate::common::sick::{Patient, Sickness};
+use crate::common::traffic::{Report, Traffic};
+use crate::common::*;
 use model::{Protocol, RouteTable};
 
 /// `limits.timeout` of the sick service.
@@ -134,8 +131,8 @@ async fn matrix_of_all_faults() {
 const HEAD: &str = "\
 # What callers see of each fault
 
-Written by `WRITE_FAULTS=1 cargo nextest run --release -p proxy --test faults matrix`, which also checks every row, against real sockets;
-see `crates/proxy/tests/faults.rs`. The times are those of one run on a small machine that did other things too. How the data plane
+Written by `WRITE_FAULTS=1 cargo nextest run --release -p proxy faults::`, which also checks every row, against real sockets;
+see `crates/proxy/tests/it/faults.rs`. The times are those of one run on a small machine that did other things too. How the data plane
 comes to this is in [resilience.md](resilience.md).
 
 - **The only replica**: the service has one replica, and it is sick from the beginning; three callers read, one writes (`POST`), each as fast as it can;

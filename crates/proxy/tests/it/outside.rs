@@ -1,7 +1,4 @@
 //! Edges to systems outside: real names, real TLS.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -9,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use common::*;
+use crate::common::*;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;

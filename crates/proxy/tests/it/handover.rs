@@ -1,7 +1,4 @@
 //! One data plane takes another one's place: real processes, real load, and deaths at every step.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::common::tls::*;
+use crate::common::traffic::{Traffic, echoing, say};
+use crate::common::*;
 use bytes::Bytes;
-use common::tls::*;
-use common::traffic::{Traffic, echoing, say};
-use common::*;
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -53,7 +50,7 @@ impl Drop for Process {
 impl Process {
     fn start(socket: &Path, workers: usize, successor: bool) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "plane_process", "--ignored"]).stdout(Stdio::null());
+        command.args(["--exact", "handover::plane_process", "--ignored"]).stdout(Stdio::null());
         command.env(SOCKET, socket).env(WORKERS, workers.to_string());
         if successor {
             command.env(SUCCESSOR, "1");

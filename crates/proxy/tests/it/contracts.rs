@@ -1,11 +1,8 @@
 //! Real requests and answers held to a contract: on the way where a route asks for it, beside the way everywhere.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::net::SocketAddr;
 
-use common::*;
+use crate::common::*;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -191,6 +188,18 @@ async fn a_route_lets_nothing_in_but_what_the_contract_says() {
     assert!(
         one(get("/api/orders/a%2D1")).await.starts_with("path parameter `sku` : the value does not match")
     );
+    assert_eq!(
+        one(ask("/api/orders?limit=1000&limit=1")).await,
+        "query parameter `limit` : it is given more than once"
+    );
+    let coded = with(post("/api/orders", faulty), "content-encoding", "gzip");
+    assert_eq!(
+        one(coded).await,
+        "request body : it is in a coding, in which it cannot be held to the contract"
+    );
+    let mut twice = post("/api/orders", faulty);
+    twice.headers_mut().append("content-type", "application/json".parse().unwrap());
+    assert_eq!(one(twice).await, "request body : its content type is none");
     for good in ["/api/orders?limit=100&tags=1,2&more=x", "/api/orders"] {
         assert_eq!(fetch(shop.gate, ask(good)).await.status(), 200, "{good}");
     }

@@ -1,16 +1,13 @@
 //! What happens when replicas fail.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::common::traffic::{echoing, say};
+use crate::common::*;
 use bytes::Bytes;
-use common::traffic::{echoing, say};
-use common::*;
 use http::Request;
 use model::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
