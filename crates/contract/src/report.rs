@@ -103,11 +103,11 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn of(mut changes: Vec<Change>) -> Self {
-        changes.sort_by(|a, b| {
-            let key =
-                |c: &Change| (c.operation.as_ref().map(|o| o.key.clone()), std::cmp::Reverse(c.severity));
-            key(a).cmp(&key(b)).then_with(|| a.location.cmp(&b.location)).then_with(|| a.rule.cmp(&b.rule))
-        });
+        fn key(c: &Change) -> (Option<&str>, std::cmp::Reverse<Severity>, &str, &str) {
+            let operation = c.operation.as_ref().map(|o| o.key.as_str());
+            (operation, std::cmp::Reverse(c.severity), &c.location, &c.rule)
+        }
+        changes.sort_by(|a, b| key(a).cmp(&key(b)));
         changes.dedup();
         let worst = changes.iter().map(|c| c.severity).max();
         let verdict = match worst {

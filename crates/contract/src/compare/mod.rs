@@ -13,9 +13,10 @@ mod unions;
 mod values;
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::rc::Rc;
 
-pub use spot::Spot;
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+pub use spot::{Spot, SpotKind};
 
 use crate::Options;
 use crate::files::At;
@@ -40,6 +41,8 @@ pub fn compare(old: &Api, new: &Api, options: &Options) -> Vec<Change> {
         operation: None,
         changes: Vec::new(),
         visited: HashSet::new(),
+        dull: HashMap::new(),
+        level: Level::default(),
         probing: false,
         softened: false,
     };
@@ -81,10 +84,27 @@ struct Comparer<'a> {
     changes: Vec<Change>,
     /// The schemas compared already, at this place of this operation.
     visited: HashSet<(SchemaId, SchemaId, Side)>,
+    /// What is found where two schemas themselves, those within left out, differ in nothing that is told: only what is within.
+    /// Many operations lead to the same schemas, and in most of those the change is further inside.
+    dull: HashMap<(SchemaId, SchemaId, SpotKind), Rc<[Child]>>,
+    /// The two schemas that are being compared.
+    level: Level,
     /// Nobody reads what is found: only how bad it is counts.
     probing: bool,
     /// Nobody was to rely on the operation yet.
     softened: bool,
+}
+
+/// Two schemas within two others, and the step that leads to them.
+type Child = (SchemaId, SchemaId, Rc<str>);
+
+/// What was found at two schemas.
+#[derive(Default)]
+struct Level {
+    /// Something was told of these two themselves.
+    told: bool,
+    /// What stands within and is not the same.
+    children: Vec<Child>,
 }
 
 impl<'a> Comparer<'a> {
@@ -131,6 +151,7 @@ impl<'a> Comparer<'a> {
         keys: &[&str],
         say: Say<'_>,
     ) {
+        self.level.told = true;
         let severity = at.severity(facet);
         if self.probing {
             if severity > Severity::Warning {
@@ -185,7 +206,7 @@ impl<'a> Comparer<'a> {
     /// Compares two schemas that are the whole of a body, a parameter or a header.
     fn whole(&mut self, old: SchemaId, new: SchemaId, spot: &Spot) {
         self.visited.clear();
-        self.schema(old, new, spot);
+        self.schema(old, new, spot.clone());
     }
 }
 

@@ -14,7 +14,7 @@ impl Comparer<'_> {
             match new.properties.get(name) {
                 Some(after) => {
                     self.requiredness(both, name, (*before, *after));
-                    self.schema(*before, *after, &spot.inner(&format!(".{name}")));
+                    self.within(*before, *after, spot, || format!(".{name}"));
                 }
                 None => self.property_removed(both, name, *before),
             }
@@ -54,32 +54,22 @@ impl Comparer<'_> {
 
     fn requiredness(&mut self, both: Both<'_>, name: &str, ids: (SchemaId, SchemaId)) {
         let Both { old, new, spot, .. } = both;
-        let spot = self.property_spot(spot, name, ids);
         let keys = ["required"];
         match (old.required.contains(name), new.required.contains(name)) {
             (false, true) => {
-                self.facet(
-                    &facet::PROPERTY_BECAME_REQUIRED,
-                    &spot,
-                    both.ids,
-                    &keys,
-                    Say::Text("is required now"),
-                );
+                let spot = self.property_spot(spot, name, ids);
+                let say = Say::Text("is required now");
+                self.facet(&facet::PROPERTY_BECAME_REQUIRED, &spot, both.ids, &keys, say);
             }
             (true, false) => {
-                self.facet(
-                    &facet::PROPERTY_BECAME_OPTIONAL,
-                    &spot,
-                    both.ids,
-                    &keys,
-                    Say::Text("is not required any more"),
-                );
+                let spot = self.property_spot(spot, name, ids);
+                let say = Say::Text("is not required any more");
+                self.facet(&facet::PROPERTY_BECAME_OPTIONAL, &spot, both.ids, &keys, say);
             }
             (true, true) => {
                 let (before, after) = (self.before().graph.get(ids.0), self.after().graph.get(ids.1));
                 if spot.side == Side::Sent && before.read_only && !after.read_only {
-                    let mut spot = spot;
-                    spot.guarded = both.spot.guarded;
+                    let spot = spot.inner(format!(".{name}"));
                     let say = Say::Text("is required and not read-only any more, so it has to be sent");
                     self.facet(&facet::REQUIRED_NO_LONGER_READ_ONLY, &spot, ids, &["readOnly"], say);
                 }
@@ -90,7 +80,7 @@ impl Comparer<'_> {
 
     /// Where a property stands; it is not sent at all when both schemas say so, or the new one does.
     fn property_spot(&self, outer: &super::Spot, name: &str, ids: (SchemaId, SchemaId)) -> super::Spot {
-        let mut spot = outer.inner(&format!(".{name}"));
+        let mut spot = outer.inner(format!(".{name}"));
         let (before, after) = (self.before().graph.get(ids.0), self.after().graph.get(ids.1));
         spot.guarded |= match spot.side {
             Side::Sent => after.read_only,
@@ -101,7 +91,7 @@ impl Comparer<'_> {
 
     fn property_removed(&mut self, both: Both<'_>, name: &str, before: SchemaId) {
         let Both { old, new, spot, .. } = both;
-        let mut inner = spot.inner(&format!(".{name}"));
+        let mut inner = spot.inner(format!(".{name}"));
         let gone = self.before().graph.get(before);
         // A property that nothing could be is not missed.
         inner.guarded |= gone.never;
@@ -122,7 +112,7 @@ impl Comparer<'_> {
 
     fn property_added(&mut self, both: Both<'_>, name: &str, after: SchemaId) {
         let Both { old, new, spot, .. } = both;
-        let mut inner = spot.inner(&format!(".{name}"));
+        let mut inner = spot.inner(format!(".{name}"));
         let added = self.after().graph.get(after);
         inner.guarded |= match spot.side {
             Side::Sent => added.read_only,
@@ -145,7 +135,7 @@ impl Comparer<'_> {
         let Both { old, new, spot, .. } = both;
         for name in new.required.difference(&old.required) {
             if !old.properties.contains_key(name) && !new.properties.contains_key(name) {
-                let inner = spot.inner(&format!(".{name}"));
+                let inner = spot.inner(format!(".{name}"));
                 let say = Say::Text("is required now, and not described");
                 self.facet(&facet::UNKNOWN_PROPERTY_REQUIRED, &inner, both.ids, &["required"], say);
             }
@@ -163,10 +153,9 @@ impl Comparer<'_> {
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         for name in names {
             let step =
-                if key == "patternProperties" { format!("./{name}/") } else { format!("(with {name})") };
-            let spot = both.spot.inner(&step);
+                || if key == "patternProperties" { format!("./{name}/") } else { format!("(with {name})") };
             match (old.get(name), new.get(name)) {
-                (Some(before), Some(after)) => self.schema(*before, *after, &spot),
+                (Some(before), Some(after)) => self.within(*before, *after, both.spot, step),
                 (None, Some(_)) => {
                     let say = || format!("has `{key}` for `{}` now", clip(name));
                     self.facet(facets.0, both.spot, both.ids, &[key, name], Say::With(&say));
@@ -234,7 +223,11 @@ impl Comparer<'_> {
             (_, []) => {
                 self.tell(both, &facet::NOT_REMOVED, &["not"], "does not rule values out with `not` any more")
             }
-            ([before], [after]) => self.schema(*before, *after, &spot.negation()),
+            ([before], [after]) => {
+                // Who sends what is inside is turned round: no step that could be taken again just so.
+                self.level.told = true;
+                self.schema(*before, *after, spot.negation());
+            }
             (before, after) => {
                 let same = before.len() == after.len()
                     && before.iter().zip(after).all(|(before, after)| self.pair.same(*before, *after));
@@ -249,7 +242,7 @@ impl Comparer<'_> {
             match (before.when, after.when) {
                 (Some(a), Some(b)) if !self.pair.same(a, b) => {
                     self.tell(both, &facet::IF_CHANGED, &["if"], "has another condition in `if`");
-                    self.schema(a, b, &spot.inner("(if)"));
+                    self.within(a, b, spot, || "(if)".to_owned());
                 }
                 (before, after) => {
                     self.optional(

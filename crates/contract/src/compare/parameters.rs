@@ -164,7 +164,8 @@ impl<'a> Comparer<'a> {
             Rest::Schema(id) => id,
             _ => self.after().graph.anything,
         };
-        let spot = Spot { loose: true, ..Spot::parameter(Side::Sent, name(new), true, (old.at, new.at)) };
+        let mut spot = Spot::parameter(Side::Sent, name(new), true, (old.at, new.at));
+        spot.loose = true;
         let found = self.changes.len();
         self.whole(ids.0, item, &spot);
         let refused = self.changes[found..].iter().any(|c| c.severity > crate::rules::Severity::Warning);

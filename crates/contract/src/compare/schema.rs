@@ -1,5 +1,7 @@
 //! Two schemas: each group of keywords has a file of its own.
 
+use std::rc::Rc;
+
 use super::spot::Spot;
 use super::{Comparer, MAX_CHANGES, MAX_STEPS, Say};
 use crate::rules::{Facet, Side, facet};
@@ -7,6 +9,10 @@ use crate::schema::{Rest, Schema, SchemaId};
 
 /// Schemas are followed no further inside than this: depth here is depth of calls.
 const MAX_DEPTH: usize = 200;
+
+/// So many pairs of schemas are remembered in which nothing but what stands within is told of, each with at most so much within.
+const MOST_DULL: usize = 50_000;
+const MOST_CHILDREN: usize = 64;
 
 /// Two schemas and where they stand.
 #[derive(Clone, Copy)]
@@ -19,7 +25,7 @@ pub(super) struct Both<'s> {
 
 impl<'a> Comparer<'a> {
     /// Compares two schemas and all that they name.
-    pub(super) fn schema(&mut self, old: SchemaId, new: SchemaId, spot: &Spot) {
+    pub(super) fn schema(&mut self, old: SchemaId, new: SchemaId, mut spot: Spot) {
         // What would not be listed any more is not looked for.
         if self.changes.len() > MAX_CHANGES {
             return;
@@ -35,20 +41,38 @@ impl<'a> Comparer<'a> {
         if steps > MAX_STEPS || spot.depth > MAX_DEPTH {
             self.facet(
                 &facet::NOT_LOOKED_AT,
-                spot,
+                &spot,
                 ids,
                 &[],
                 Say::Text("was not looked at: there is too much to compare"),
             );
             return;
         }
-        let mut spot = spot.clone();
         let unsent = |s: &Schema| match spot.side {
             Side::Sent => s.read_only,
             Side::Received => s.write_only,
         };
         spot.guarded |= unsent(before) || unsent(after);
-        let both = Both { ids, old: before, new: after, spot: &spot };
+        let kind = (old, new, spot.kind());
+        if let Some(children) = self.dull.get(&kind).cloned() {
+            for (old, new, step) in children.iter() {
+                if !self.visited.contains(&(*old, *new, spot.side)) {
+                    self.schema(*old, *new, spot.inner(step.clone()));
+                }
+            }
+            return;
+        }
+        let outer = std::mem::take(&mut self.level);
+        self.keywords(Both { ids, old: before, new: after, spot: &spot });
+        let level = std::mem::replace(&mut self.level, outer);
+        if !level.told && self.dull.len() < MOST_DULL && level.children.len() < MOST_CHILDREN {
+            self.dull.insert(kind, level.children.into());
+        }
+    }
+
+    /// Compares what is said in each group of keywords.
+    fn keywords(&mut self, both: Both<'_>) {
+        let (before, after) = (both.old, both.new);
         self.access(both);
         if before.lost != after.lost || (before.never != after.never) {
             self.unknowable(both);
@@ -67,6 +91,25 @@ impl<'a> Comparer<'a> {
         self.objects(both);
         self.lists(both);
         self.conditions(both);
+    }
+
+    /// Compares what stands within two schemas. Its place is only put together if there is something to compare, since most of
+    /// what stands within is the same.
+    pub(super) fn within(
+        &mut self,
+        old: SchemaId,
+        new: SchemaId,
+        outer: &Spot,
+        step: impl FnOnce() -> String,
+    ) {
+        if self.pair.same(old, new) {
+            return;
+        }
+        let step: Rc<str> = step().into();
+        if !self.visited.contains(&(old, new, outer.side)) {
+            self.schema(old, new, outer.inner(step.clone()));
+        }
+        self.level.children.push((old, new, step));
     }
 
     /// Nothing at all is valid, or it is not known what.
@@ -141,7 +184,7 @@ impl<'a> Comparer<'a> {
         (key, step): (&str, &str),
     ) {
         match (old, new) {
-            (Some(old), Some(new)) => self.schema(old, new, &both.spot.inner(step)),
+            (Some(old), Some(new)) => self.within(old, new, both.spot, || step.to_owned()),
             (None, Some(new)) if !self.after().graph.get(new).is_anything() => {
                 self.say(both, added, &[key], &|| format!("has `{key}` now"));
             }
@@ -172,7 +215,7 @@ impl<'a> Comparer<'a> {
             other => other,
         };
         match (old, new) {
-            (Rest::Schema(old), Rest::Schema(new)) => self.schema(old, new, &both.spot.inner(step)),
+            (Rest::Schema(old), Rest::Schema(new)) => self.within(old, new, both.spot, || step.to_owned()),
             (Rest::Open, Rest::Open) | (Rest::Closed, Rest::Closed) => {}
             (_, Rest::Closed) => {
                 self.say(both, forbidden, &[key], &|| format!("forbids with `{key}` what is not listed"))

@@ -1,12 +1,14 @@
 //! Where a schema stands: what it is called in a sentence, and who sends it.
 
+use std::rc::Rc;
+
 use crate::files::At;
 use crate::openapi::Api;
 use crate::report::Place;
 use crate::rules::{Effect, Facet, Severity, Side};
 
 /// What a schema is the schema of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Base {
     Body,
     Parameter,
@@ -19,9 +21,9 @@ pub struct Spot {
     pub base: Base,
     pub side: Side,
     /// `the request body`, `the query parameter `limit``, `the body of response 200`.
-    pub name: String,
-    /// From there to the value: `.items[].id`.
-    pub path: String,
+    pub name: Rc<str>,
+    /// From there to the value, the last step first: `.items[].id` from its end.
+    path: Option<Rc<Step>>,
     /// How many steps those are.
     pub depth: usize,
     /// Values are written as text, without their types.
@@ -38,22 +40,56 @@ pub struct Spot {
     pub outer: (Option<At>, Option<At>),
 }
 
+/// All of a spot that what is found can depend on: not the way to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpotKind {
+    base: Base,
+    side: Side,
+    text: bool,
+    loose: bool,
+    xml: bool,
+    guarded: bool,
+    negated: bool,
+}
+
+/// The way to a value. It is put together as text only where something is told: most of what stands within is passed by.
+#[derive(Debug)]
+struct Step {
+    outer: Option<Rc<Step>>,
+    text: Rc<str>,
+}
+
 impl Spot {
-    pub fn body(side: Side, name: String, text: bool, xml: bool, outer: (At, At)) -> Self {
-        let outer = (Some(outer.0), Some(outer.1));
+    pub fn kind(&self) -> SpotKind {
+        // Destructured, so that a new field has to be thought about here.
+        let Self { base, side, name: _, path: _, depth: _, text, loose, xml, guarded, negated, outer: _ } =
+            *self;
+        SpotKind { base, side, text, loose, xml, guarded, negated }
+    }
+
+    fn of(side: Side, name: String, outer: (Option<At>, Option<At>)) -> Self {
         Self {
             base: Base::Body,
             side,
-            name,
-            path: String::new(),
+            name: name.into(),
+            path: None,
             depth: 0,
-            text,
+            text: false,
             loose: false,
-            xml,
+            xml: false,
             guarded: false,
             negated: false,
             outer,
         }
+    }
+
+    pub fn body(side: Side, name: String, text: bool, xml: bool, outer: (At, At)) -> Self {
+        Self { text, xml, ..Self::of(side, name, (Some(outer.0), Some(outer.1))) }
+    }
+
+    /// For a question whose answer nobody sees: may what was sent still be sent?
+    pub fn probe() -> Self {
+        Self::of(Side::Sent, String::new(), (None, None))
     }
 
     pub fn parameter(side: Side, name: String, text: bool, outer: (At, At)) -> Self {
@@ -65,8 +101,9 @@ impl Spot {
     }
 
     /// Further inside.
-    pub fn inner(&self, step: &str) -> Self {
-        Self { path: format!("{}{step}", self.path), depth: self.depth + 1, ..self.clone() }
+    pub fn inner(&self, step: impl Into<Rc<str>>) -> Self {
+        let path = Some(Rc::new(Step { outer: self.path.clone(), text: step.into() }));
+        Self { path, depth: self.depth + 1, ..self.clone() }
     }
 
     /// Inside of `not`.
@@ -75,7 +112,7 @@ impl Spot {
     }
 
     pub fn is_whole(&self) -> bool {
-        self.path.is_empty()
+        self.path.is_none()
     }
 
     /// Who sends the value itself, `not` left out.
@@ -98,7 +135,7 @@ impl Spot {
     }
 
     pub fn subject(&self) -> String {
-        if self.is_whole() { self.name.clone() } else { format!("`{}` of {}", self.shown(), self.name) }
+        if self.is_whole() { self.name.to_string() } else { format!("`{}` of {}", self.shown(), self.name) }
     }
 
     /// `request body` and the way from there, for programs.
@@ -107,8 +144,14 @@ impl Spot {
         if self.is_whole() { name.to_owned() } else { format!("{name}: {}", self.shown()) }
     }
 
-    fn shown(&self) -> &str {
-        self.path.strip_prefix('.').unwrap_or(&self.path)
+    fn shown(&self) -> String {
+        let steps = std::iter::successors(self.path.as_deref(), |step| step.outer.as_deref());
+        let mut steps: Vec<&str> = steps.map(|step| &*step.text).collect();
+        steps.reverse();
+        if let Some(first) = steps.first_mut() {
+            *first = first.strip_prefix('.').unwrap_or(first);
+        }
+        steps.concat()
     }
 
     /// What a facet means here.

@@ -1,10 +1,10 @@
 //! `oneOf` and `anyOf`: which alternative became which, and whether a schema is one of several alternatives.
 
-use std::collections::HashSet;
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::schema::{Both, clip};
-use super::{Comparer, Pair, Say};
-use crate::rules::{Facet, Severity, Side, facet};
+use super::{Comparer, Level, Pair, Say};
+use crate::rules::{Facet, Severity, facet};
 use crate::schema::{Branch, Rest, Schema, SchemaId, Union, UnionKind};
 
 /// Unions of more pairs of branches than this are not looked through for what says the same in other words.
@@ -65,8 +65,8 @@ impl<'a> Comparer<'a> {
         }
         let (pairs, removed, added) = self.matched(old, new);
         for (before, after) in pairs {
-            let step = format!("({})", after.name.as_deref().map_or(new.kind.keyword(), |name| name));
-            self.schema(before.schema, after.schema, &both.spot.inner(&step));
+            let step = || format!("({})", after.name.as_deref().map_or(new.kind.keyword(), |name| name));
+            self.within(before.schema, after.schema, both.spot, step);
         }
         let (adding, removing): (&'static Facet, &'static Facet) = match new.kind {
             UnionKind::OneOf => (&facet::ONE_OF_ADDED, &facet::ONE_OF_REMOVED),
@@ -197,6 +197,8 @@ impl<'a> Comparer<'a> {
             operation: None,
             changes: Vec::new(),
             visited: HashSet::new(),
+            dull: HashMap::new(),
+            level: Level::default(),
             probing: true,
             softened: false,
         }
@@ -206,7 +208,7 @@ impl<'a> Comparer<'a> {
     fn holds(&self, old: SchemaId, new: SchemaId) -> bool {
         let mut probe = self.with(self.pair);
         let spot = super::Spot::probe();
-        probe.schema(old, new, &spot);
+        probe.schema(old, new, spot);
         probe.changes.iter().all(|change| change.severity <= Severity::Warning)
     }
 
@@ -299,24 +301,5 @@ fn title(branch: &Branch) -> String {
     match &branch.name {
         Some(name) => format!("`{}`", clip(name)),
         None => "an alternative without a name".to_owned(),
-    }
-}
-
-impl super::Spot {
-    /// For a question whose answer nobody sees: may what was sent still be sent?
-    fn probe() -> Self {
-        Self {
-            base: super::spot::Base::Body,
-            side: Side::Sent,
-            name: String::new(),
-            path: String::new(),
-            depth: 0,
-            text: false,
-            loose: false,
-            xml: false,
-            guarded: false,
-            negated: false,
-            outer: (None, None),
-        }
     }
 }

@@ -127,6 +127,26 @@ fn outcome(report: &Report) -> Vec<(String, Severity, String)> {
     out
 }
 
+/// All that is told, but for where it stands.
+fn told(reports: &[Report]) -> Vec<(Option<String>, String, Severity, String, String)> {
+    let changes = reports.iter().flat_map(|r| &r.changes);
+    let mut out: Vec<_> = changes
+        .map(|c| {
+            let operation = c.operation.as_ref().map(|o| o.key.clone());
+            (operation, c.rule.clone(), c.severity, c.location.clone(), c.sentence.clone())
+        })
+        .collect();
+    out.sort();
+    out
+}
+
+/// A document with only one of its paths.
+fn only(document: &Value, path: &str) -> String {
+    let mut document = document.clone();
+    document["paths"].as_object_mut().unwrap().retain(|name, _| name == path);
+    document.to_string()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -163,5 +183,13 @@ proptest! {
         for (one, other) in [("operation-added", "operation-removed"), ("-increased", "-decreased"), ("request-parameter-became-required", "request-parameter-became-optional")] {
             prop_assert_eq!(count(&there, one), count(&back, other), "{}", one);
         }
+    }
+
+    /// What was found on the way of one operation is used again for others, so it must not depend on that way.
+    #[test]
+    fn what_is_told_of_an_operation_does_not_depend_on_others((a, b) in (document(), document())) {
+        let paths: std::collections::BTreeSet<String> = [&a, &b].iter().flat_map(|d| d["paths"].as_object().unwrap().keys().cloned()).collect();
+        let each: Vec<Report> = paths.iter().map(|path| diff(&only(&a, path), &only(&b, path))).collect();
+        prop_assert_eq!(told(&[diff(&a.to_string(), &b.to_string())]), told(&each));
     }
 }
