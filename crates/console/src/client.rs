@@ -85,13 +85,16 @@ impl Client {
 
     /// The latest spans that were kept and are wanted, the newest first.
     pub async fn spans(&self, query: &SpanQuery) -> Result<Spans, ClientError> {
-        let SpanQuery { trace, service, errors, slower_than_ms, n } = query;
+        let SpanQuery { trace, service, errors, slower_than_ms, text, n } = query;
         let mut path = format!("/v1/spans?errors={errors}&slower_than_ms={slower_than_ms}&n={n}");
         if let Some(trace) = trace {
             path += &format!("&trace={trace}");
         }
         if let Some(service) = service {
             path += &format!("&service={}", escape(service));
+        }
+        if !text.is_empty() {
+            path += &format!("&text={}", escape(text));
         }
         self.get(&path).await
     }

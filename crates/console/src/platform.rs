@@ -7,8 +7,8 @@ use tokio::sync::{broadcast, watch};
 
 use crate::api::{
     Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry, LogQuery,
-    MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery, Spans,
-    Traffic, UsageReport,
+    Measured, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery,
+    Spans, Traffic, UsageReport,
 };
 
 /// A running app, as the API sees it.
@@ -43,6 +43,9 @@ pub trait Platform: Send + Sync + 'static {
     /// What was called of `service` within the last days.
     fn usage(&self, service: &str, days: u64) -> BoxFuture<'_, Result<UsageReport, Refusal>>;
 
+    /// The latest of what `service` measures itself, by name.
+    fn measured(&self, service: &str) -> Vec<Measured>;
+
     /// How real requests and answers of `service` compare with its contract.
     fn drift(&self, service: &str) -> DriftReport;
 
@@ -64,10 +67,10 @@ pub trait Platform: Send + Sync + 'static {
     fn metrics(&self, query: &MetricsQuery) -> BoxFuture<'_, Result<MetricsReport, Refusal>>;
 
     /// All that was counted since the data plane began, in the text format of OpenMetrics 1.0.
-    fn open_metrics(&self) -> String;
+    fn open_metrics(&self) -> BoxFuture<'_, Result<String, Refusal>>;
 
     /// The latest spans that are wanted, the newest first.
-    fn spans(&self, query: &SpanQuery) -> Spans;
+    fn spans(&self, query: &SpanQuery) -> BoxFuture<'_, Result<Spans, Refusal>>;
 
     /// Begins an orderly end: the state becomes `stopping`, and the socket closes when everything is gone.
     fn down(&self);

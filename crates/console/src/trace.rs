@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use model::span::Value;
 use serde::Serialize;
 
 use crate::api::Span;
@@ -11,7 +10,7 @@ use crate::api::Span;
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub struct Trace<'s> {
-    /// Of those that began in one millisecond the longer one, which is around the others, comes first.
+    /// Of those that began in one microsecond the longer one, which is around the others, comes first.
     pub spans: Vec<&'s Span>,
 }
 
@@ -24,7 +23,7 @@ pub fn traces(spans: &[Span]) -> Vec<Trace<'_>> {
     let mut traces: Vec<Trace<'_>> = by_id
         .into_values()
         .map(|mut spans| {
-            spans.sort_by(|a, b| a.start.cmp(&b.start).then(b.duration_ms.total_cmp(&a.duration_ms)));
+            spans.sort_by(|a, b| a.start_us.cmp(&b.start_us).then(b.duration_ms.total_cmp(&a.duration_ms)));
             Trace { spans }
         })
         .collect();
@@ -38,10 +37,15 @@ impl<'s> Trace<'s> {
         self.spans.first().map_or(0, |span| span.start)
     }
 
+    /// How long after the beginning of the trace a span began, in milliseconds.
+    pub fn offset(&self, span: &Span) -> f64 {
+        let begin = self.spans.first().map_or(0, |first| first.start_us);
+        span.start_us.saturating_sub(begin) as f64 / 1000.0
+    }
+
     /// From the first beginning to the last end, in milliseconds; never quite nothing, so that it can be divided by.
     pub fn took(&self) -> f64 {
-        let begin = self.start() as f64;
-        self.spans.iter().map(|span| span.start as f64 - begin + span.duration_ms).fold(0.001, f64::max)
+        self.spans.iter().map(|span| self.offset(span) + span.duration_ms).fold(0.001, f64::max)
     }
 
     /// Whether something in it failed.
@@ -57,9 +61,12 @@ impl<'s> Trace<'s> {
             if let Some(known) = span.parent.as_deref().filter(|id| ids.contains(id) && *id != span.id) {
                 return self.spans.iter().find(|other| other.id == known).map(|other| other.id.as_str());
             }
-            let caller = span.caller.as_deref()?;
+            let worker = if span.name.is_some() { &span.callee } else { span.caller.as_ref()? };
             let acted = |other: &&&'s Span| {
-                other.callee == caller && other.start <= span.start && other.id != span.id
+                other.name.is_none()
+                    && other.callee == *worker
+                    && other.start_us <= span.start_us
+                    && other.id != span.id
             };
             self.spans.iter().rev().find(acted).map(|other| other.id.as_str())
         };
@@ -84,13 +91,17 @@ impl<'s> Trace<'s> {
     }
 }
 
-/// Who calls.
-pub fn caller(span: &Span) -> &str {
-    span.caller.as_deref().unwrap_or("gateway")
+/// Who calls whom; of a service's own work, whose it is.
+pub fn who(span: &Span) -> (Option<&str>, &str) {
+    let caller = span.caller.as_deref().unwrap_or("gateway");
+    (Some(caller).filter(|_| span.name.is_none()), &span.callee)
 }
 
-/// Method and path.
+/// Method and path; what a service calls its own work.
 pub fn request(span: &Span) -> String {
+    if let Some(name) = &span.name {
+        return name.clone();
+    }
     let text = |name| attribute(span, name).unwrap_or_default();
     format!("{} {}", text("http.request.method"), text("url.path"))
 }
@@ -98,6 +109,9 @@ pub fn request(span: &Span) -> String {
 /// The status of HTTP, or why there is none.
 pub fn status(span: &Span) -> String {
     let code = attribute(span, "http.response.status_code");
+    if span.name.is_some() {
+        return if span.kept == "failed" { "failed".to_owned() } else { code.unwrap_or_default() };
+    }
     match attribute(span, "isles.cancelled") {
         Some(_) => "left".to_owned(),
         None => code.or_else(|| attribute(span, "error.type")).unwrap_or_else(|| "-".to_owned()),
@@ -106,9 +120,5 @@ pub fn status(span: &Span) -> String {
 
 /// An attribute as text.
 pub fn attribute(span: &Span, name: &str) -> Option<String> {
-    Some(match span.attributes.get(name)? {
-        Value::Int(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
-        Value::Bool(yes) => yes.to_string(),
-    })
+    span.attributes.get(name).map(ToString::to_string)
 }

@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{DesiredState, ProcessId, ServiceName, ServiceSpec};
+use model::{DesiredState, KeptSpan, ServiceName, ServiceSpec};
 use planner::rollout::Rollout;
 use supervisor::Supervisor;
-use telemetry::{Event, Line, Span, Wanted};
+use telemetry::otlp::Intake;
+use telemetry::{
+    Counts, Event, Limits, Line, Measured, Metrics, Points, Span, SpanQuery, TraceLimits, Traces, Wanted,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +23,8 @@ use crate::cleanup::end_marked;
 use crate::deploy::{self, DeployOrder};
 use crate::edges::{edge_addresses, keep_port, open_port};
 use crate::gate::Gate;
+use crate::inner::{Inner, SAGAS};
+use crate::intake::ToWorld;
 use crate::lock::{Lock, LockError};
 use crate::loops::{open_data_plane, start_loops, watch_status};
 use crate::metrics;
@@ -27,7 +32,6 @@ use crate::paths::Paths;
 use crate::reconcile::data_plane::DataPlaneLoop;
 use crate::reconcile::rollouts;
 use crate::release::{Release, Releases};
-use crate::sagas::SAGAS;
 use crate::status::Status;
 use crate::store::{EdgeKey, Store, StoreError};
 use crate::traffic::Traffic;
@@ -48,19 +52,8 @@ pub struct Options {
     pub build: bool,
     /// Who may say no to a release.
     pub gate: Arc<dyn Gate>,
-    /// Sagas, where the app has any.
-    pub sagas: Option<Sagas>,
-}
-
-/// What the control plane has to know of sagas.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sagas {
-    /// Where their API listens.
-    pub api: SocketAddr,
-    /// The process that calls on their behalf.
-    pub process: ProcessId,
-    /// The services that they call.
-    pub callees: BTreeSet<ServiceName>,
+    /// What Isles itself offers to services.
+    pub inner: Inner,
 }
 
 /// Why a control plane did not start.
@@ -72,7 +65,7 @@ pub enum StartError {
     /// The state database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store of calls over time failed.
+    /// A store of telemetry failed.
     #[error(transparent)]
     Metrics(#[from] telemetry::StoreError),
     /// The state folder or a process could not be made.
@@ -157,7 +150,7 @@ impl Control {
         let store = Arc::new(Store::open(&paths.database())?);
         let running = proxy::link::path::connect(&paths.proxy_socket()).await.is_ok();
         open_port(&mut desired, &store, running)?;
-        let edges = edge_addresses(&desired, options.sagas.as_ref(), &store.edges()?)
+        let edges = edge_addresses(&desired, &options.inner, &store.edges()?)
             .map_err(io("no address for an edge"))?;
         store.set_edges(&edges)?;
         let supervisor =
@@ -165,7 +158,8 @@ impl Control {
                 .map_err(io("output cannot be captured"))?;
         let recorded = store.replicas()?;
         let (scales, restarts) = (store.scales()?, store.restarts()?);
-        let metrics = metrics::open(&paths.metrics())?;
+        let metrics = metrics::open(&paths.metrics(), |path| Metrics::open(path, Limits::default()))?;
+        let traces = metrics::open(&paths.traces(), |path| Traces::open(path, TraceLimits::default()))?;
         let releases = Releases::new(paths.releases());
         releases.sweep();
         let deployments = deploy::at_start(&desired, store.deployments()?, now());
@@ -182,7 +176,7 @@ impl Control {
             paths,
             program: options.program,
             build: options.build,
-            sagas: options.sagas,
+            inner: options.inner,
             store,
             supervisor,
             wishes: State::new(Wishes { scales, restarts }),
@@ -192,6 +186,8 @@ impl Control {
             cold_starts: State::new(BTreeMap::new()),
             traffic: Traffic::default(),
             metrics: Arc::new(metrics),
+            traces: Arc::new(traces),
+            points: Points::default(),
             usage: Usage::default(),
             operations: State::new(Arc::default()),
             mode: State::new(Mode::Open),
@@ -243,6 +239,25 @@ impl Control {
         let read = move || metrics.read(name.as_ref().map(ServiceName::as_str), span, now() / 1000);
         let read = tokio::task::spawn_blocking(read).await.map_err(|e| Refused::Store(e.to_string()))?;
         read.map_err(|e| Refused::Store(e.to_string()))
+    }
+
+    /// The newest spans that are wanted, the newest first, and what became of all.
+    pub async fn spans(&self, query: SpanQuery) -> Result<(Vec<KeptSpan>, Counts), Refused> {
+        let traces = self.world.traces.clone();
+        let counts = traces.counts();
+        let found = tokio::task::spawn_blocking(move || traces.find(&query)).await;
+        let found = found.map_err(|e| Refused::Store(e.to_string()))?;
+        Ok((found.map_err(|e| Refused::Store(e.to_string()))?, counts))
+    }
+
+    /// What takes the telemetry that services send.
+    pub fn intake(&self) -> Arc<dyn Intake> {
+        Arc::new(ToWorld(self.world.clone()))
+    }
+
+    /// What a service measures itself, the latest of each.
+    pub fn points(&self, service: &ServiceName) -> Vec<Measured> {
+        self.world.points.of(service, now() / 1000)
     }
 
     /// What happened, newest first.

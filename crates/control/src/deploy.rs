@@ -99,8 +99,7 @@ pub async fn apply(
 fn move_in(world: &World, mut declared: DesiredState, changes: &[Change]) -> Result<(), Refused> {
     let failed = |error: &dyn std::fmt::Display| Refused::Store(error.to_string());
     open_port(&mut declared, &world.store, true).map_err(|e| failed(&e))?;
-    let edges =
-        edge_addresses(&declared, world.sagas.as_ref(), &world.edges.get()).map_err(|e| failed(&e))?;
+    let edges = edge_addresses(&declared, &world.inner, &world.edges.get()).map_err(|e| failed(&e))?;
     world.store.set_edges(&edges).map_err(|e| failed(&e))?;
     for change in changes {
         // A number that was asked for by hand does not outlive the declaration that it changed.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use model::DesiredState;
 
-use crate::control::{Sagas, StartError};
+use crate::control::StartError;
+use crate::inner::Inner;
 use crate::ports;
-use crate::sagas::SAGAS;
 use crate::store::{EdgeKey, Store};
 use crate::world::World;
 
@@ -42,7 +42,7 @@ pub(crate) fn keep_port(desired: &mut DesiredState, before: &DesiredState) {
 /// Each edge keeps the address that it had: a service that runs on has it in its environment.
 pub(crate) fn edge_addresses(
     desired: &DesiredState,
-    sagas: Option<&Sagas>,
+    inner: &Inner,
     known: &BTreeMap<EdgeKey, SocketAddr>,
 ) -> std::io::Result<BTreeMap<EdgeKey, SocketAddr>> {
     // What the manifest fixes is nobody else's, however long somebody else has had it.
@@ -60,7 +60,7 @@ pub(crate) fn edge_addresses(
         taken.insert(address);
         edges.insert(key, address);
     }
-    for key in sagas.map(|s| saga_edges(desired, s)).unwrap_or_default() {
+    for key in inner.edges(desired) {
         let known = known.get(&key).filter(|a| !fixed.contains(a));
         let address = known.copied().map_or_else(|| ports::free(&taken), Ok)?;
         taken.insert(address);
@@ -73,13 +73,6 @@ pub(crate) fn edge_addresses(
         }
     }
     Ok(edges)
-}
-
-/// From every service to sagas, and from sagas to those that they call.
-fn saga_edges(desired: &DesiredState, sagas: &Sagas) -> Vec<EdgeKey> {
-    let to = desired.services.keys().map(|service| (service.clone(), SAGAS.clone()));
-    let from = sagas.callees.iter().filter(|c| desired.services.contains_key(*c));
-    to.chain(from.map(|callee| (SAGAS.clone(), callee.clone()))).collect()
 }
 
 /// Gives new addresses to edges whose address somebody took, and new processes to those who were told the old one.
@@ -117,20 +110,20 @@ mod tests {
         let desired = desired([orders, storefront, service("catalogue", &[])]);
         let key = |caller: &str| (caller.parse().unwrap(), "catalogue".parse().unwrap());
         let known = [(key("orders"), fixed)].into();
-        let edges = edge_addresses(&desired, None, &known).unwrap();
+        let edges = edge_addresses(&desired, &Inner::default(), &known).unwrap();
         assert_eq!(edges[&key("storefront")], fixed);
         assert_ne!(edges[&key("orders")], fixed);
 
-        let again = edge_addresses(&desired, None, &edges).unwrap();
+        let again = edge_addresses(&desired, &Inner::default(), &edges).unwrap();
         assert_eq!(again, edges, "what an edge has, it keeps");
     }
 
     #[test]
     fn an_edge_outlives_its_declaration_but_not_its_caller() {
         let both = desired([service("web", &["api"]), service("jobs", &["api"]), service("api", &[])]);
-        let known = edge_addresses(&both, None, &BTreeMap::new()).unwrap();
+        let known = edge_addresses(&both, &Inner::default(), &BTreeMap::new()).unwrap();
         let less = desired([service("web", &[]), service("api", &[])]);
-        let kept = edge_addresses(&less, None, &known).unwrap();
+        let kept = edge_addresses(&less, &Inner::default(), &known).unwrap();
         let key = ("web".parse().unwrap(), "api".parse().unwrap());
         assert_eq!(kept, [(key.clone(), known[&key])].into());
     }

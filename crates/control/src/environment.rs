@@ -9,8 +9,8 @@ use model::{
     Command, DesiredState, Protocol, ReleaseId, ReplicaId, ServiceName, ServiceSpec, Template, Variable,
 };
 
+use crate::inner::{SAGAS, TELEMETRY};
 use crate::paths::Paths;
-use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
 
 /// A `${…}` that has no value now.
@@ -55,6 +55,10 @@ impl Setting<'_> {
         let mut env = self.standard();
         if let Some(address) = self.edges.get(&(self.service.name.clone(), SAGAS.clone())) {
             env.insert("SAGAS_URL".to_owned(), format!("http://{address}"));
+        }
+        if let Some(address) = self.edges.get(&(self.service.name.clone(), TELEMETRY.clone())) {
+            env.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), format!("http://{address}"));
+            env.insert("OTEL_EXPORTER_OTLP_PROTOCOL".to_owned(), "http/protobuf".to_owned());
         }
         for call in &self.service.calls {
             let key = format!("{}_URL", call.callee.env_stem());
@@ -183,6 +187,7 @@ mod tests {
         let edges = [
             (key("order-db"), "127.0.0.1:1001".parse().unwrap()),
             (key("payments"), "127.0.0.1:1002".parse().unwrap()),
+            (key("isles-telemetry"), "127.0.0.1:1003".parse().unwrap()),
         ]
         .into();
         let replica = "orders-2".parse().unwrap();
@@ -209,6 +214,8 @@ mod tests {
                 ("ISLES_REPLICA", "2"),
                 ("ISLES_SERVICE", "orders"),
                 ("ORDER_DB_URL", "tcp://127.0.0.1:1001"),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1003"),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
                 (
                     "OTEL_RESOURCE_ATTRIBUTES",
                     "service.namespace=app,service.version=abc,service.instance.id=orders-2",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::ObservedState;
+use telemetry::{Metrics, Traces};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +79,8 @@ pub(crate) fn start_loops(
     let jobs = Jobs::new(world.clone(), gate, of_rollouts.handle());
     vec![
         tokio::spawn(usage::keep(world.clone())),
-        tokio::spawn(metrics::keep(world.clone())),
+        tokio::spawn(metrics::keep(world.clone(), world.metrics.clone(), metrics::CALLS, Metrics::flush)),
+        tokio::spawn(metrics::keep(world.clone(), world.traces.clone(), metrics::SPANS, Traces::flush)),
         run(contracts, Wake::until(&world.stop).on(world.deployments.subscribe())),
         run(record, observed()),
         run(Replicas::new(world.clone()), wanted().on(world.mode.subscribe())),

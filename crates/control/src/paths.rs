@@ -79,6 +79,11 @@ impl Paths {
         self.state.join("metrics.db")
     }
 
+    /// Spans.
+    pub fn traces(&self) -> PathBuf {
+        self.state.join("traces.db")
+    }
+
     /// The sagas.
     pub fn sagas(&self) -> PathBuf {
         self.state.join("sagas.db")

@@ -10,9 +10,8 @@ use model::{
     RouteTable, ServiceName, ServiceSpec, Share, Timeouts, TlsSource, Upstream,
 };
 
-use crate::Sagas;
+use crate::inner::{Inner, SAGAS, TELEMETRY};
 use crate::paths::Paths;
-use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
 use crate::world::Operations;
 
@@ -25,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const OUTSIDE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Somebody may wait for the end of a saga for a minute.
-const SAGA_TIMEOUT: Duration = Duration::from_secs(65);
+const OWN_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// What a table is made of, beside the declaration.
 #[derive(Clone, Copy)]
@@ -42,7 +41,7 @@ pub struct Known<'k> {
 
 /// The whole table but for its version, which is the publisher's. With `open` false the gateway is left out: nothing new comes
 /// in while the app ends.
-pub fn table(desired: &DesiredState, known: &Known<'_>, sagas: Option<&Sagas>, open: bool) -> RouteTable {
+pub fn table(desired: &DesiredState, known: &Known<'_>, inner: &Inner, open: bool) -> RouteTable {
     let paths = Paths::new(&desired.root);
     let gateway = desired.gateway.iter().filter(|_| open).flat_map(|gateway| listeners(gateway, &paths));
     let edges = known.edges.iter().map(|((caller, callee), address)| Listener {
@@ -57,21 +56,22 @@ pub fn table(desired: &DesiredState, known: &Known<'_>, sagas: Option<&Sagas>, o
             .services
             .values()
             .map(|s| (s.name.clone(), upstream(s, known)))
-            .chain(sagas.map(|s| (SAGAS.clone(), saga_api(s))))
+            .chain(inner.sagas.as_ref().map(|s| (SAGAS.clone(), own(&SAGAS, s.api))))
+            .chain(inner.otlp.map(|at| (TELEMETRY.clone(), own(&TELEMETRY, at))))
             .chain(desired.externals.values().map(|e| (e.name.clone(), outside(e))))
             .collect(),
         verify_callers: desired.verify_callers,
-        processes: processes(known.observed, sagas),
+        processes: processes(known.observed, inner),
     }
 }
 
 /// Whose connections are whose: a saga's calls are the control plane's own.
-fn processes(observed: &ObservedState, sagas: Option<&Sagas>) -> BTreeMap<ServiceName, Vec<ProcessId>> {
+fn processes(observed: &ObservedState, inner: &Inner) -> BTreeMap<ServiceName, Vec<ProcessId>> {
     let mut processes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (id, state) in &observed.replicas {
         processes.entry(id.service.clone()).or_default().extend(state.process);
     }
-    processes.extend(sagas.map(|sagas| (SAGAS.clone(), vec![sagas.process])));
+    processes.extend(inner.sagas.as_ref().map(|sagas| (SAGAS.clone(), vec![sagas.process])));
     processes
 }
 
@@ -148,6 +148,7 @@ fn upstream(service: &ServiceSpec, known: &Known<'_>) -> Upstream {
         outside: None,
         hold: service.scale.to_zero(),
         patient: false,
+        quiet: false,
     }
 }
 
@@ -165,17 +166,18 @@ fn outside(external: &External) -> Upstream {
         shapes: None,
         hold: false,
         patient: false,
+        quiet: false,
         outside: Some(Outside { url: external.url.clone(), ca: external.ca.clone(), trace: external.trace }),
     }
 }
 
-/// The API of sagas, in this process: to those who call it an upstream like any other.
-fn saga_api(sagas: &Sagas) -> Upstream {
-    let replica = ReplicaId { service: SAGAS.clone(), index: 1 };
+/// What this process offers: to those who call it an upstream like any other.
+fn own(name: &ServiceName, address: SocketAddr) -> Upstream {
+    let replica = ReplicaId { service: name.clone(), index: 1 };
     Upstream {
         protocol: Protocol::Http,
-        endpoints: vec![Endpoint { replica, release: ReleaseId("isles".to_owned()), address: sagas.api }],
-        timeouts: Timeouts { connect: CONNECT_TIMEOUT, request: SAGA_TIMEOUT },
+        endpoints: vec![Endpoint { replica, release: ReleaseId("isles".to_owned()), address }],
+        timeouts: Timeouts { connect: CONNECT_TIMEOUT, request: OWN_TIMEOUT },
         retries: 2,
         in_flight: u32::MAX,
         shares: vec![],
@@ -186,6 +188,8 @@ fn saga_api(sagas: &Sagas) -> Upstream {
         hold: false,
         // Whoever wants the outcome waits for a whole saga.
         patient: true,
+        // What tells of requests would have to tell of itself.
+        quiet: *name == *TELEMETRY,
     }
 }
 
@@ -222,7 +226,7 @@ mod tests {
         let shares = [("web".parse().unwrap(), vec![share])].into();
         let operations = BTreeMap::new();
         let known = Known { observed: &observed, edges: &edges, shares: &shares, operations: &operations };
-        let open = table(&desired, &known, None, true);
+        let open = table(&desired, &known, &Inner::default(), true);
         assert_eq!((open.upstreams["web"].shares.len(), open.upstreams["db"].shares.len()), (1, 0));
         let ports = |t: &RouteTable, s: &str| {
             t.upstreams[s].endpoints.iter().map(|e| e.address.port()).collect::<Vec<_>>()
@@ -234,7 +238,7 @@ mod tests {
         let db = &open.upstreams["db"];
         assert_eq!((db.retries, db.in_flight), (limits.retries, limits.in_flight));
 
-        let closed = table(&desired, &known, None, false);
+        let closed = table(&desired, &known, &Inner::default(), false);
         assert_eq!(closed.listeners.len(), 1);
         assert!(
             matches!(&closed.listeners[0].kind, ListenerKind::Edge { caller, .. } if caller.as_str() == "web")
@@ -253,7 +257,7 @@ mod tests {
         let nothing = (ObservedState::default(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (observed, edges, shares, operations) = &nothing;
         let known = Known { observed, edges, shares, operations };
-        let routed = table(&desired, &known, None, true);
+        let routed = table(&desired, &known, &Inner::default(), true);
         let [Listener { kind: ListenerKind::Gateway { settings, .. }, .. }, redirect] = &routed.listeners[..]
         else {
             panic!("{routed:?}");
@@ -264,7 +268,7 @@ mod tests {
         assert_eq!((directory.as_str(), store.to_str()), (LETS_ENCRYPT, Some("/app/.isles/acme")));
         assert_eq!(redirect.kind, ListenerKind::Redirect { gateway: ([127, 0, 0, 1], 8080).into() });
 
-        let closed = table(&desired, &known, None, false);
+        let closed = table(&desired, &known, &Inner::default(), false);
         assert!(closed.listeners.is_empty(), "both ways in are closed");
     }
 }

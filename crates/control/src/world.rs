@@ -11,10 +11,11 @@ use model::{DesiredState, ObservedState, Phase, ProcessId, ReleaseId, ReplicaId,
 use planner::rollout::Deployment;
 use proxy::link::Signals;
 use supervisor::Supervisor;
-use telemetry::Metrics;
+use telemetry::{Metrics, Points, Traces};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::inner::Inner;
 use crate::paths::Paths;
 use crate::release::Releases;
 use crate::store::{EdgeKey, Store, StoreError};
@@ -31,8 +32,8 @@ pub struct World {
     pub program: PathBuf,
     /// Whether services are built before they are started.
     pub build: bool,
-    /// Sagas, where the app has any.
-    pub sagas: Option<crate::Sagas>,
+    /// What Isles itself offers to services.
+    pub inner: Inner,
     /// What outlives this process.
     pub store: Arc<Store>,
     /// Processes. Its `observed()` is the observed state.
@@ -59,6 +60,10 @@ pub struct World {
     pub traffic: Traffic,
     /// Calls of every edge over time. Written by `data_plane`.
     pub metrics: Arc<Metrics>,
+    /// Spans. Written by `data_plane` and by [`crate::intake`].
+    pub traces: Arc<Traces>,
+    /// What services measure themselves. Written by [`crate::intake`].
+    pub points: Points,
     /// Which operations are called. Written by `data_plane`.
     pub usage: Usage,
     /// What each service can be asked for, by the contract of the release in charge. Written by `contracts`.

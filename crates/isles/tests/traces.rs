@@ -39,7 +39,7 @@ fn a_failure_is_found_and_shown_with_the_call_that_caused_it() {
     assert!(table.contains(id) && table.contains("GET /pass") && table.contains("web, api"), "{table}");
     let shown = app.isles(&["trace", &id[..12]]).stdout;
     let lines: Vec<&str> = shown.lines().collect();
-    assert!(lines[0].contains(id) && lines[0].contains("2 requests"), "{shown}");
+    assert!(lines[0].contains(id) && lines[0].contains("2 spans"), "{shown}");
     assert!(lines[2].starts_with("gateway → web") && lines[2].contains("500"), "{shown}");
     assert!(lines[3].starts_with("  web → api") && lines[3].contains("GET /things"), "{shown}");
 

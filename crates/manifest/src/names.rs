@@ -12,7 +12,7 @@ use crate::suggest::did_you_mean;
 use crate::value::Value;
 
 /// Names that Isles itself goes by in traces, metrics and `x-isles-caller`.
-const RESERVED: [&str; 3] = ["gateway", "isles", "isles-sagas"];
+const RESERVED: [&str; 4] = ["gateway", "isles", "isles-sagas", "isles-telemetry"];
 
 /// Everybody that the manifest names, read before anything else so that references can be checked anywhere.
 pub(crate) struct Names<'a> {

@@ -10,6 +10,7 @@ pub mod desired;
 pub mod histogram;
 pub mod names;
 pub mod observed;
+pub mod own_span;
 pub mod routes;
 pub mod shapes;
 pub mod signals;
@@ -24,6 +25,7 @@ pub use desired::{
 pub use histogram::Histogram;
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};
 pub use observed::{ExitReason, ObservedState, Phase, ProcessId, ReplicaState};
+pub use own_span::{KeptSpan, OwnEvent, OwnSpan};
 pub use routes::{
     Endpoint, GatewaySettings, Listener, ListenerKind, Operation, Outside, Route, RouteTable, Share,
     Timeouts, TlsSource, Upstream,

@@ -185,6 +185,9 @@ pub struct Upstream {
     /// Requests wait there on purpose, so how long they take is no sign of how much it has to do.
     #[serde(default)]
     pub patient: bool,
+    /// What is sent there is of Isles' own business: neither counted as traffic nor recorded as spans.
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 /// What a consumer can ask for, by its contract.

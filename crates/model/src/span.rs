@@ -104,6 +104,16 @@ pub enum Value {
     Bool(bool),
 }
 
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+            Self::Bool(yes) => yes.fmt(f),
+        }
+    }
+}
+
 impl Span {
     /// Whether the request failed.
     pub fn failed(&self) -> bool {

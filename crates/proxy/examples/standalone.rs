@@ -130,6 +130,7 @@ fn upstream(protocol: Protocol, service: ServiceName, address: SocketAddr, shape
         outside: None,
         hold: false,
         patient: false,
+        quiet: false,
     }
 }
 

@@ -242,6 +242,9 @@ impl Hop {
     }
 
     fn kept(&self, lane: &Lane, trace: Trace) -> Option<Kept> {
+        if lane.quiet {
+            return None;
+        }
         if self.failed {
             return Some(Kept::Failed);
         }

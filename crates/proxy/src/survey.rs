@@ -18,14 +18,18 @@ pub(crate) fn signals<'a>(
     let entries = table.entries.iter();
     let mut edges: Vec<_> = entries
         .flat_map(|(address, entry)| {
-            entry.lanes.iter().map(|number| edge(*address, entry, table, *number, now))
+            let told = entry.lanes.iter().filter(|number| !table.lanes[**number].quiet);
+            told.map(|number| edge(*address, entry, table, *number, now))
         })
         .collect();
     edges.sort_by(|a, b| (a.listener, &a.callee).cmp(&(b.listener, &b.callee)));
+    let quiet: HashSet<&ServiceName> =
+        table.lanes.iter().filter(|lane| lane.quiet).map(|lane| &lane.service).collect();
+    let told = endpoints.filter(|endpoint| !quiet.contains(&endpoint.replica.service));
     let mut replicas: Vec<_> =
-        endpoints.map(|endpoint| replica(endpoint)).filter(|r| !r.attempts.is_empty()).collect();
+        told.map(|endpoint| replica(endpoint)).filter(|r| !r.attempts.is_empty()).collect();
     replicas.sort_by(|a, b| (&a.replica, a.address).cmp(&(&b.replica, b.address)));
-    let mut services: Vec<_> = services(table).map(service).collect();
+    let mut services: Vec<_> = services(table).filter(|lane| !lane.quiet).map(service).collect();
     services.sort_by(|a, b| a.service.cmp(&b.service));
     let mut drift: Vec<_> =
         self::services(table).filter_map(|lane| Some(lane.contract.as_ref()?.drift(&lane.service))).collect();

@@ -105,6 +105,8 @@ pub(crate) struct Lane {
     pub trouble: Option<String>,
     /// Where there is no target, one is on its way: requests wait for it.
     pub hold: bool,
+    /// Nobody is told of what is sent there.
+    pub quiet: bool,
     /// How requests are divided among releases; none where every target counts the same.
     pub split: Option<Split>,
     /// What tells the users apart who are held to one of them.

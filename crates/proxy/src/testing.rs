@@ -34,6 +34,7 @@ pub(crate) fn source_of(replicas: RangeInclusive<u16>) -> RouteTable {
         outside: None,
         hold: false,
         patient: false,
+        quiet: false,
     };
     let (caller, callee) = ("c".parse().unwrap(), "s".parse().unwrap());
     let kind = ListenerKind::Edge { caller, callee };

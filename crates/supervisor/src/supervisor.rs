@@ -122,6 +122,12 @@ impl Supervisor {
         self.shared.capture.note(id, text);
     }
 
+    /// Writes lines that a service sent by OTLP, each with its time (Unix milliseconds), into a replica's log. False where too many
+    /// wait already; then none of them is written.
+    pub fn logged(&self, id: &ReplicaId, lines: Vec<(u64, String)>) -> bool {
+        self.shared.capture.logged(id, lines)
+    }
+
     /// False when there is no such slot.
     fn send(&self, id: &ReplicaId, command: Command) -> bool {
         let slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);

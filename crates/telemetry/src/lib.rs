@@ -1,19 +1,30 @@
-//! What happened when: the calls of every edge over time.
+//! What happened when: the calls of every edge over time, and the spans of requests.
 //!
 //! [`Metrics`] takes what the data plane counted, second by second, and keeps it in steps that get longer with age
 //! ([`TIERS`]), in a file of bounded size that outlives the control plane. Latencies are kept as distributions, so that a
 //! percentile of an hour is one of all its calls, and not a mean of percentiles. Beside them it keeps what happened at one moment
 //! ([`Event`]), for as long.
 //!
+//! [`Traces`] keeps spans, those of the data plane and those that services send by OTLP ([`otlp`]), in a file of its own, with all
+//! their words to search in.
+//!
 //! Nothing here has a clock of its own: whoever calls says what time it is.
 
 mod events;
+mod file;
 mod metrics;
+pub mod otlp;
+mod points;
+mod search;
 mod store;
+mod traces;
 
 pub use events::{Event, Wanted};
 pub use metrics::{Edge, Limits, Line, Metrics, Point, Span};
+pub use points::{Measured, Points};
+pub use search::SpanQuery;
 pub use store::StoreError;
+pub use traces::{Counts, TraceLimits, Traces};
 
 /// How long something is kept in which steps, both in seconds; the finest first.
 pub const TIERS: [Tier; 3] =

@@ -1,7 +1,5 @@
 //! The file in which counts are kept: SQLite, a row for each edge, tier and step.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use model::Histogram;
@@ -9,19 +7,20 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::TIERS;
 use crate::events::{Event, Wanted};
+use crate::file::{self, count, number};
 use crate::metrics::{Due, Edge, Limits, Point, Span};
 
 /// The store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// SQLite could not do it.
-    #[error("the store of metrics failed: {0}")]
+    #[error("the store of telemetry failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// The file cannot be made.
-    #[error("the store of metrics cannot be opened: {0}")]
+    #[error("the store of telemetry cannot be opened: {0}")]
     Io(#[from] std::io::Error),
-    /// A distribution cannot be written or read.
-    #[error("the store of metrics holds something unreadable: {0}")]
+    /// A distribution or a span cannot be written or read.
+    #[error("the store of telemetry holds something unreadable: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 
@@ -47,15 +46,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub fn open(path: &Path, limits: Limits) -> Result<Self, StoreError> {
-        // SQLite gives its other files the mode of the database.
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        // A crash of the machine may take the last seconds; the file stays whole.
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        connection.execute_batch(SCHEMA)?;
-        Ok(Self { connection, limits })
+        Ok(Self { connection: file::open(path, SCHEMA)?, limits })
     }
 
     /// Adds these to what is there, all or none.
@@ -137,11 +128,9 @@ impl Store {
         Ok(oldest.map(count))
     }
 
-    /// What is in use of the file, in bytes: what was removed is filled again.
+    /// What is in use of the file, in bytes.
     pub fn bytes(&self) -> Result<u64, StoreError> {
-        let ask = |pragma: &str| self.connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(count);
-        let used = ask("PRAGMA page_count")?.saturating_sub(ask("PRAGMA freelist_count")?);
-        Ok(used * ask("PRAGMA page_size")?)
+        file::bytes(&self.connection)
     }
 
     #[cfg(test)]
@@ -195,12 +184,4 @@ fn point_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<Point, serde_jso
     let (requests, failed) = (count(row.get(0)?), count(row.get(1)?));
     let latency: String = row.get(2)?;
     Ok(serde_json::from_str::<Histogram>(&latency).map(|latency| Point { requests, failed, latency }))
-}
-
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn count(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
 }

@@ -29,6 +29,8 @@ pub enum LogStream {
     Err,
     /// Isles itself, about the service.
     Isles,
+    /// The service, by OTLP.
+    Otlp,
     /// Something this reader does not know.
     #[serde(other)]
     Unknown,

@@ -8,6 +8,7 @@ mod drift;
 mod events;
 mod logs;
 mod metrics;
+mod spans;
 mod traffic;
 mod usage;
 
@@ -22,10 +23,8 @@ pub use drift::{DriftFinding, DriftReport, OperationDrift, Undocumented};
 pub use events::{AppEvent, EventQuery, Events};
 pub use logs::{LogEntry, LogItem, LogQuery, LogStream};
 pub use metrics::{EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
-pub use traffic::{
-    Calls, EdgeTotals, EdgeTraffic, FailedAttempt, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Span,
-    SpanQuery, Spans, Traffic,
-};
+pub use spans::{FailedAttempt, Measured, Span, SpanEvent, SpanQuery, Spans};
+pub use traffic::{Calls, EdgeTotals, EdgeTraffic, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Traffic};
 pub use usage::{CallerUsage, OperationUsage, RouteUsage, UsageReport};
 
 /// A running app, whole.

@@ -134,74 +134,6 @@ pub struct ServiceTraffic {
     pub learned_limit: Option<u32>,
 }
 
-/// Spans that the data plane kept.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Spans {
-    /// The newest first.
-    pub spans: Vec<Span>,
-    /// How many were lost since the beginning, since too many came.
-    pub dropped: u64,
-}
-
-/// One request's passage through the data plane.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Span {
-    /// The trace: 32 hexadecimal digits.
-    pub trace: String,
-    /// This span: 16 hexadecimal digits.
-    pub id: String,
-    /// The span of the caller.
-    #[serde(default)]
-    pub parent: Option<String>,
-    /// When the request arrived, in Unix milliseconds.
-    pub start: u64,
-    /// Milliseconds until the last byte of the answer was passed on.
-    pub duration_ms: f64,
-    /// Milliseconds until the head of the answer was there.
-    #[serde(default)]
-    pub head_ms: Option<f64>,
-    /// Why it was kept: `sampled`, `slow` or `failed`.
-    pub kept: String,
-    /// Who calls; absent for the gateway.
-    #[serde(default)]
-    pub caller: Option<String>,
-    /// Whom.
-    pub callee: String,
-    /// In the names of OpenTelemetry's conventions.
-    #[schema(value_type = Object)]
-    pub attributes: BTreeMap<String, model::span::Value>,
-    /// Attempts that failed.
-    pub failed_attempts: Vec<FailedAttempt>,
-}
-
-/// An attempt that failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct FailedAttempt {
-    /// Milliseconds after the beginning of the span.
-    pub at_ms: f64,
-    /// Which replica was asked.
-    pub replica: String,
-    /// Of which release.
-    pub release: String,
-    /// A code of the data plane, or the status of the answer.
-    pub outcome: String,
-}
-
-/// Which spans are wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SpanQuery {
-    /// Of this trace.
-    pub trace: Option<model::TraceId>,
-    /// With this caller or callee.
-    pub service: Option<String>,
-    /// Only those that failed.
-    pub errors: bool,
-    /// Only those that took longer, in milliseconds.
-    pub slower_than_ms: u64,
-    /// At most so many.
-    pub n: usize,
-}
-
 impl Calls {
     /// Of a tally of so many seconds.
     pub fn of(tally: &model::Tally, seconds: u64) -> Self {
@@ -217,37 +149,6 @@ impl Calls {
             p50_ms: millis(0.5),
             p90_ms: millis(0.9),
             p99_ms: millis(0.99),
-        }
-    }
-}
-
-impl From<&model::Span> for Span {
-    fn from(span: &model::Span) -> Self {
-        let millis = |nanos: u64| nanos as f64 / 1e6;
-        let attributes = span.attributes().into_iter().map(|(key, value)| (key.to_owned(), value));
-        let failed_attempts = span.failed_attempts.iter().map(|attempt| FailedAttempt {
-            at_ms: millis(attempt.at),
-            replica: attempt.replica.to_string(),
-            release: attempt.release.to_string(),
-            outcome: attempt.outcome.clone(),
-        });
-        Self {
-            trace: span.trace.to_string(),
-            id: span.id.to_string(),
-            parent: span.parent.map(|parent| parent.to_string()),
-            start: span.start / 1_000_000,
-            duration_ms: millis(span.duration),
-            head_ms: span.head.map(millis),
-            kept: match span.kept {
-                model::Kept::Sampled => "sampled",
-                model::Kept::Slow => "slow",
-                model::Kept::Failed => "failed",
-            }
-            .to_owned(),
-            caller: span.caller.as_ref().map(ToString::to_string),
-            callee: span.callee.to_string(),
-            attributes: attributes.collect(),
-            failed_attempts: failed_attempts.collect(),
         }
     }
 }

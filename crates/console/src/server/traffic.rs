@@ -107,9 +107,9 @@ pub async fn metrics(
 }
 
 /// All counts, for a scraper of Prometheus.
-pub async fn open_metrics(State(context): State<Context>) -> impl IntoResponse {
+pub async fn open_metrics(State(context): State<Context>) -> Result<impl IntoResponse, Refusal> {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], context.platform.open_metrics())
+    Ok(([(header::CONTENT_TYPE, kind)], context.platform.open_metrics().await?))
 }
 
 /// What `GET /v1/spans` takes.
@@ -128,12 +128,15 @@ pub struct SpanParams {
     /// Only those that took longer, in milliseconds.
     #[serde(default)]
     slower_than_ms: u64,
+    /// With all these words, or beginnings of words, in names, texts, or attributes (`key=value`).
+    #[serde(default)]
+    text: String,
     /// How many at most: 100 when absent, 4096 at most.
     #[serde(default)]
     n: Option<usize>,
 }
 
-/// The latest requests that were kept: samples, slow ones, and all that failed. The newest first.
+/// The latest spans that are kept, of the data plane and of services: samples, slow ones, and all that failed. The newest first.
 #[utoipa::path(get, path = "/v1/spans", params(SpanParams),
     responses((status = 200, body = Spans),
               (status = 400, body = Problem, content_type = "application/problem+json")))]
@@ -150,7 +153,8 @@ pub async fn spans(
         service: params.service,
         errors: params.errors,
         slower_than_ms: params.slower_than_ms,
+        text: params.text,
         n: params.n.unwrap_or(DEFAULT_SPANS).min(MOST_SPANS),
     };
-    Ok(Json(context.platform.spans(&query)))
+    Ok(Json(context.platform.spans(&query).await?))
 }

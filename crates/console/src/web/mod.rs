@@ -79,7 +79,7 @@ impl Web {
         match page {
             Page::Overview => Ok(overview::fragment(self)),
             Page::Service(name, window) => service::fragment(self, name, window.as_deref()).await,
-            Page::Traces(filter) => Ok(traces::list(self, filter)),
+            Page::Traces(filter) => traces::list(self, filter).await,
             Page::Trace(id) => traces::one(self, id).await,
             Page::Logs(filter) => logs::fragment(self, filter).await,
             Page::Sagas(filter) => sagas::list(self, filter).await,

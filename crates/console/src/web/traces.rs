@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{Fragment, Web, words};
 use crate::Refusal;
 use crate::api::{LogEntry, LogQuery, SpanQuery};
-use crate::trace::{Trace, attribute, caller, request, status, traces};
+use crate::trace::{Trace, attribute, request, status, traces, who};
 
 /// Spans that are looked through.
 const READ: usize = 4096;
@@ -28,21 +28,26 @@ pub struct Filter {
     /// Milliseconds that they took at least; a text, since a field that was left empty is sent too.
     #[serde(default)]
     slow: String,
+    /// Words to look for.
+    #[serde(default)]
+    text: String,
 }
 
-pub fn list(web: &Web, filter: &Filter) -> Fragment {
+pub async fn list(web: &Web, filter: &Filter) -> Result<Fragment, Refusal> {
     let slower_than_ms = filter.slow.trim().parse().unwrap_or(0);
     let query = SpanQuery {
         trace: None,
         service: Some(filter.service.clone()).filter(|s| !s.is_empty()),
         errors: filter.errors.is_some(),
         slower_than_ms,
+        text: filter.text.clone(),
         n: READ,
     };
-    let found = web.platform.spans(&query);
+    let found = web.platform.spans(&query).await?;
     let traces = traces(&found.spans);
     let now = words::now();
     let live = html! {
+        @if found.left_out > 0 { p.note { (found.left_out) " spans that services sent were not kept, since enough of their kind were" } }
         @if found.dropped > 0 { p.some { (found.dropped) " spans were lost, since too many came at once" } }
         @if traces.is_empty() { p.note { "No request was kept that is like this. Failed and slow ones always are, of the others a sample." } }
         @else { (scatter(&traces)) (table(traces.get(..LISTED).unwrap_or(&traces), now)) }
@@ -56,11 +61,12 @@ pub fn list(web: &Web, filter: &Filter) -> Fragment {
                 @for service in &services.services { option value=(service.name) selected[service.name == filter.service] { (service.name) } }
             } }
             label { "Slower than " input type="number" name="slow" min="0" value=(filter.slow); " ms" }
+            label { "Words " input type="search" name="text" value=(filter.text) placeholder="order.id=42"; }
             label { input type="checkbox" name="errors" value="on" checked[filter.errors.is_some()]; " only failed" }
             button { "Search" }
         }
     };
-    Fragment { title: "Traces".to_owned(), fixed, live }
+    Ok(Fragment { title: "Traces".to_owned(), fixed, live })
 }
 
 /// Each trace as a dot: when it began, and how long it took, on a logarithmic scale.
@@ -102,7 +108,7 @@ fn table(traces: &[Trace<'_>], now: u64) -> Markup {
         div.wide tabindex="0" { table {
             thead { tr {
                 th scope="col" { "Request" } th scope="col" { "To" } th.number scope="col" { "Status" } th.number scope="col" { "Took" }
-                th.number scope="col" { "Calls" } th.number scope="col" { "Age" } th scope="col" { "Kept" }
+                th.number scope="col" { "Spans" } th.number scope="col" { "Age" } th scope="col" { "Kept" }
             } }
             tbody { @for trace in traces { @if let Some(span) = trace.spans.first() {
                 tr {
@@ -129,27 +135,33 @@ pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
     let trace =
         id.parse().map_err(|e| Refusal { code: "bad_trace", detail: format!("trace: {e}"), status: 400 })?;
     let query = SpanQuery { trace: Some(trace), n: READ, ..SpanQuery::default() };
-    let found = web.platform.spans(&query);
+    let found = web.platform.spans(&query).await?;
     let traces = traces(&found.spans);
     let Some(trace) = traces.first() else {
         let detail = format!("no request of the trace {id} is kept any more");
         return Err(Refusal { code: "unknown_trace", detail, status: 404 });
     };
-    let (begin, whole) = (trace.start() as f64, trace.took());
+    let whole = trace.took();
     let lines = web.platform.recent_logs(&LogQuery { services: Vec::new(), n: LINES }).await?;
     let written: Vec<LogEntry> =
         lines.into_iter().filter(|line| line.text.contains(&span_trace(trace))).collect();
     let fixed = html! {
         h1 { "Trace " code { (id) } }
-        p.note { (words::clock(trace.start())) " UTC, " (trace.spans.len()) " requests, " (words::millis(whole)) }
+        p.note { (words::clock(trace.start())) " UTC, " (trace.spans.len()) " spans, " (words::millis(whole)) }
     };
     let live = html! {
         div.waterfall role="list" {
             @for (depth, span) in trace.tree() {
-                @let from = (span.start as f64 - begin) / whole * 100.0;
+                @let from = trace.offset(span) / whole * 100.0;
                 @let length = (span.duration_ms / whole * 100.0).max(0.4);
                 div.span role="listitem" {
-                    div.who { @for _ in 0..depth { span.step { "· " } } (caller(span)) " → " b { (span.callee) } }
+                    div.who {
+                        @for _ in 0..depth { span.step { "· " } }
+                        @match who(span) {
+                            (Some(caller), callee) => { (caller) " → " b { (callee) } }
+                            (None, service) => { (service) }
+                        }
+                    }
                     div.what title=(request(span)) { (words::cut(&request(span), 60)) }
                     div.number.bad[span.kept == "failed"] { (status(span)) }
                     svg.bar viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
@@ -160,6 +172,11 @@ pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
                         dl { @for (name, _) in &span.attributes {
                             dt { (name) } dd { (attribute(span, name).unwrap_or_default()) }
                         } }
+                        @if let Some(message) = &span.message { p.bad { (message) } }
+                        @for event in &span.events {
+                            p { "after " (words::millis(event.at_ms)) ": " (event.name) }
+                            dl { @for (name, value) in &event.attributes { dt { (name) } dd { (value) } } }
+                        }
                         @for attempt in &span.failed_attempts {
                             p.bad { "after " (words::millis(attempt.at_ms)) ": " (attempt.replica) " of " (attempt.release) ": " (attempt.outcome) }
                         }

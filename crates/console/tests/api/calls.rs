@@ -161,15 +161,12 @@ async fn traffic_is_of_a_window_and_spans_are_chosen() {
     let span = |trace: u8, kept: &str| console::api::Span {
         trace: format!("{trace:032x}"),
         id: "00000000000000aa".to_owned(),
-        parent: None,
         start: 1,
         duration_ms: 2.5,
-        head_ms: None,
         kept: kept.to_owned(),
-        caller: None,
         callee: "orders".to_owned(),
         attributes: [("http.response.status_code".to_owned(), model::span::Value::Int(500))].into(),
-        failed_attempts: vec![],
+        ..console::api::Span::default()
     };
     let (good, bad) = (span(1, "sampled"), span(2, "failed"));
     *app.platform.spans.lock().unwrap() = vec![good.clone(), bad.clone()];

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use console::api::{
     Accepted, AppEvent, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, DriftFinding,
-    DriftReport, EdgeMetrics, EventQuery, Events, LogEntry, LogQuery, LogStream, MetricPoint, MetricsQuery,
-    MetricsReport, OperationDrift, OperationUsage, PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus,
-    RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic, Undocumented,
-    UsageReport,
+    DriftReport, EdgeMetrics, EventQuery, Events, LogEntry, LogQuery, LogStream, Measured, MetricPoint,
+    MetricsQuery, MetricsReport, OperationDrift, OperationUsage, PlanReport, PlanRequest, ReleaseInfo,
+    ReplicaStatus, RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic,
+    Undocumented, UsageReport,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -146,8 +146,14 @@ impl Platform for InMemory {
         async move { Ok(Events { events: vec![event] }) }.boxed()
     }
 
-    fn open_metrics(&self) -> String {
-        "# EOF\n".to_owned()
+    fn open_metrics(&self) -> BoxFuture<'_, Result<String, Refusal>> {
+        Box::pin(async { Ok("# EOF\n".to_owned()) })
+    }
+
+    fn measured(&self, _: &str) -> Vec<Measured> {
+        let attributes = vec![("queue".to_owned(), "<mail>".to_owned())];
+        let (name, unit) = ("queue.length".to_owned(), "{message}".to_owned());
+        vec![Measured { name, replica: Some("orders-1".to_owned()), attributes, unit, value: 4.5 }]
     }
 
     fn drift(&self, service: &str) -> DriftReport {
@@ -202,11 +208,12 @@ impl Platform for InMemory {
         Traffic { seconds, ..Traffic::default() }
     }
 
-    fn spans(&self, query: &SpanQuery) -> Spans {
+    fn spans(&self, query: &SpanQuery) -> BoxFuture<'_, Result<Spans, Refusal>> {
         let spans = self.spans.lock().unwrap();
         let wanted = spans.iter().filter(|span| !query.errors || span.kept == "failed");
         let wanted = wanted.filter(|span| query.trace.is_none_or(|trace| span.trace == trace.to_string()));
-        Spans { spans: wanted.take(query.n).cloned().collect(), dropped: 0 }
+        let spans = wanted.take(query.n).cloned().collect();
+        Box::pin(async { Ok(Spans { spans, dropped: 0, left_out: 0 }) })
     }
 
     fn down(&self) {

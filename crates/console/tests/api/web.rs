@@ -1,8 +1,10 @@
 //! The dashboard over a real socket: who is let in, what pages show, and what can be done on them.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
+use console::api::{Span, SpanEvent};
 use console::web::guard::Guard;
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http1::handshake;
@@ -221,9 +223,41 @@ async fn a_service_shows_who_calls_its_operations_and_where_it_is_not_as_its_con
         "&lt;integer&gt;",
         "GET /&lt;debug&gt;",
         "answered web with 200",
+        "queue.length",
+        "queue=&lt;mail&gt;",
+        "4.5",
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
+}
+
+#[tokio::test]
+async fn a_trace_shows_what_services_tell_of_their_own_work() {
+    let served = serve().await;
+    let trace = format!("{:032x}", 7);
+    let span = |id: &str, at: u64| Span {
+        trace: trace.clone(),
+        id: id.to_owned(),
+        start: at,
+        start_us: at * 1000,
+        duration_ms: 5.0,
+        kept: "sampled".to_owned(),
+        callee: "orders".to_owned(),
+        ..Span::default()
+    };
+    let own = Span {
+        parent: Some("a".to_owned()),
+        name: Some("charge <card>".to_owned()),
+        message: Some("no money".to_owned()),
+        events: vec![SpanEvent { at_ms: 1.5, name: "exception".to_owned(), attributes: BTreeMap::new() }],
+        ..span("b", 2)
+    };
+    *served.platform.spans.lock().unwrap() = vec![own, span("a", 1)];
+    let page = served.get(&format!("/traces/{trace}")).await.body;
+    for part in ["gateway → <b>orders</b>", "charge &lt;card&gt;", "no money", "exception", "2 spans"] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert_eq!(page.matches("gateway → ").count(), 1, "nobody calls a piece of work");
 }
 
 #[tokio::test]

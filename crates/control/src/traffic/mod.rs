@@ -1,26 +1,20 @@
-//! What happens between services: the data plane's counts as rates over a window, and the spans that it kept.
+//! What happens between services: the data plane's counts as rates over a window.
 //!
 //! The planner and the admin API read this; nothing of it outlives the control plane, and the data plane needs none of it.
 
 mod series;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{Circuit, ProcessId, ReleaseId, ReplicaId, ServiceName, Span, Tally};
-use proxy::link::{Drift, EdgeSignals, ReplicaSignals, ServiceSignals, Signals, Spans};
+use model::{Circuit, ProcessId, ReleaseId, ReplicaId, ServiceName, Tally};
+use proxy::link::{Drift, EdgeSignals, ReplicaSignals, ServiceSignals, Signals};
 use telemetry::Edge;
-use tokio::sync::broadcast;
 
 pub use series::HISTORY;
 use series::{Series, millis};
-
-/// Spans that are kept.
-const SPANS: usize = 4096;
-/// Portions of spans that a reader may lag behind.
-const BACKLOG: usize = 64;
 
 /// A listener's address, the caller (none: the gateway) and the callee.
 type EdgeKey = (SocketAddr, Option<ServiceName>, ServiceName);
@@ -29,10 +23,9 @@ type EdgeKey = (SocketAddr, Option<ServiceName>, ServiceName);
 type ReplicaKey = (ReplicaId, ReleaseId, SocketAddr);
 
 /// The history of all traffic. Every method returns copies.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Traffic {
     state: Mutex<State>,
-    spans: broadcast::Sender<Arc<[Span]>>,
 }
 
 #[derive(Debug, Default)]
@@ -43,8 +36,6 @@ struct State {
     releases: BTreeMap<(EdgeKey, ReleaseId), Series>,
     replicas: BTreeMap<ReplicaKey, Series>,
     latest: Signals,
-    spans: VecDeque<Span>,
-    dropped: u64,
 }
 
 /// What a reading of the data plane brought.
@@ -113,27 +104,6 @@ pub struct ReplicaTraffic {
     pub now: ReplicaSignals,
 }
 
-/// Which spans are wanted.
-#[derive(Debug, Clone, Default)]
-pub struct SpanQuery {
-    /// Of this trace.
-    pub trace: Option<model::TraceId>,
-    /// With this caller or callee.
-    pub service: Option<String>,
-    /// Those that failed.
-    pub errors: bool,
-    /// Those that took longer.
-    pub slower_than: Duration,
-    /// At most so many.
-    pub most: usize,
-}
-
-impl Default for Traffic {
-    fn default() -> Self {
-        Self { state: Mutex::default(), spans: broadcast::Sender::new(BACKLOG) }
-    }
-}
-
 impl Traffic {
     /// How real requests and answers of a service compare with its contract, as far as the data plane has looked.
     pub fn drift(&self, service: &str) -> Option<Drift> {
@@ -172,25 +142,6 @@ impl Traffic {
         taken
     }
 
-    /// Takes spans that the data plane kept.
-    pub fn take_spans(&self, new: Spans) {
-        let mut state = self.lock();
-        state.dropped += new.dropped;
-        state.spans.extend(new.spans.iter().cloned());
-        let surplus = state.spans.len().saturating_sub(SPANS);
-        state.spans.drain(..surplus);
-        drop(state);
-        if !new.spans.is_empty() {
-            // Nobody listens as long as nothing stores them.
-            let _ = self.spans.send(new.spans.into());
-        }
-    }
-
-    /// Every span from now on, in portions.
-    pub fn live_spans(&self) -> broadcast::Receiver<Arc<[Span]>> {
-        self.spans.subscribe()
-    }
-
     /// What happened within `window` before `at` (milliseconds); at most [`HISTORY`] is known.
     pub fn report(&self, window: Duration, at: u64) -> Report {
         let state = self.lock();
@@ -218,15 +169,6 @@ impl Traffic {
             replicas: replicas.collect(),
             services: state.latest.services.clone(),
         }
-    }
-
-    /// The latest spans that are wanted, newest first, and how many the data plane had to drop since the beginning.
-    pub fn spans(&self, query: &SpanQuery) -> (Vec<Span>, u64) {
-        let state = self.lock();
-        let mut found: Vec<Span> = state.spans.iter().filter(|span| query.wants(span)).cloned().collect();
-        found.sort_by_key(|span| std::cmp::Reverse(span.start));
-        found.truncate(query.most);
-        (found, state.dropped)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -292,19 +234,6 @@ fn edge_key(edge: &EdgeSignals) -> EdgeKey {
 
 fn replica_key(replica: &ReplicaSignals) -> ReplicaKey {
     (replica.replica.clone(), replica.release.clone(), replica.address)
-}
-
-impl SpanQuery {
-    fn wants(&self, span: &Span) -> bool {
-        let named = |service: &str| {
-            span.callee.as_str() == service
-                || span.caller.as_ref().is_some_and(|caller| caller.as_str() == service)
-        };
-        self.trace.is_none_or(|trace| span.trace == trace)
-            && self.service.as_deref().is_none_or(named)
-            && (!self.errors || span.failed())
-            && u128::from(span.duration) > self.slower_than.as_nanos()
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Counts of a data plane that is scripted.
 
-use model::{Kept, SpanId, TraceId};
-
 use super::*;
 
 fn process(pid: u32) -> ProcessId {
@@ -74,57 +72,6 @@ fn what_left_is_remembered_for_a_while_and_then_forgotten() {
     assert_eq!(traffic.lock().releases.len(), 1, "what is still counted goes on from here");
     traffic.take(process(1), Signals::default(), 800_000);
     assert!(traffic.lock().edges.is_empty());
-}
-
-fn span(start: u64, callee: &str, status: u16, millis: u64) -> Span {
-    Span {
-        trace: TraceId(u128::from(start)),
-        id: SpanId(1),
-        parent: None,
-        sampled: true,
-        kept: Kept::Sampled,
-        start,
-        duration: millis * 1_000_000,
-        head: None,
-        caller: Some("web".parse().unwrap()),
-        callee: callee.parse().unwrap(),
-        replica: None,
-        release: None,
-        listener: ([127, 0, 0, 1], 7).into(),
-        method: "GET".to_owned(),
-        path: "/".to_owned(),
-        status: Some(status),
-        grpc_status: None,
-        error: None,
-        cancelled: false,
-        passed_on: false,
-        request_id: None,
-        attempts: 1,
-        failed_attempts: vec![],
-    }
-}
-
-#[test]
-fn spans_are_found_and_the_oldest_give_way() {
-    let traffic = Traffic::default();
-    let mut live = traffic.live_spans();
-    let spans = vec![span(3, "db", 200, 5), span(1, "db", 500, 5), span(2, "mail", 200, 50)];
-    traffic.take_spans(Spans { spans, dropped: 4 });
-    assert_eq!(live.try_recv().unwrap().len(), 3);
-    let all = SpanQuery { most: 10, ..SpanQuery::default() };
-    let starts = |query: &SpanQuery| traffic.spans(query).0.iter().map(|s| s.start).collect::<Vec<_>>();
-    assert_eq!((starts(&all), traffic.spans(&all).1), (vec![3, 2, 1], 4));
-    assert_eq!(starts(&SpanQuery { most: 1, ..all.clone() }), [3]);
-    assert_eq!(starts(&SpanQuery { errors: true, ..all.clone() }), [1]);
-    assert_eq!(starts(&SpanQuery { slower_than: Duration::from_millis(20), ..all.clone() }), [2]);
-    assert_eq!(starts(&SpanQuery { service: Some("mail".into()), ..all.clone() }), [2]);
-    assert_eq!(starts(&SpanQuery { service: Some("web".into()), ..all.clone() }), [3, 2, 1]);
-    assert_eq!(starts(&SpanQuery { trace: Some(TraceId(2)), ..all.clone() }), [2]);
-
-    let many = (10..10 + SPANS as u64).map(|n| span(n, "db", 200, 1)).collect();
-    traffic.take_spans(Spans { spans: many, dropped: 0 });
-    let kept = starts(&SpanQuery { most: usize::MAX, ..all });
-    assert_eq!((kept.len(), kept.last()), (SPANS, Some(&10)));
 }
 
 #[test]

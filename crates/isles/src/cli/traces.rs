@@ -11,7 +11,7 @@ use super::place::{self, FileArg, Place};
 use super::show::text::parse_duration;
 use super::show::{terminal, trace};
 
-/// Spans that are looked through: all that are kept.
+/// Spans that are looked through: the latest.
 const MOST: usize = 4096;
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,9 @@ pub struct ListArgs {
     /// Only those that took longer, such as 100ms, 2s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     slower_than: Option<Duration>,
+    /// Only those with these words in names, texts, or attributes (`key=value`)
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    search: String,
     /// How many at most
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     n: usize,
@@ -56,6 +59,7 @@ pub async fn list(args: ListArgs, before: FileArg) -> Result<(), Failure> {
         service: args.service,
         errors: args.errors,
         slower_than_ms: u64::try_from(slower.as_millis()).unwrap_or(u64::MAX),
+        text: args.search,
         n: MOST,
     };
     let client = place.client();
@@ -82,8 +86,9 @@ pub async fn list(args: ListArgs, before: FileArg) -> Result<(), Failure> {
 pub async fn show(args: ShowArgs, before: FileArg) -> Result<(), Failure> {
     let place = Place::find(args.file.or(before))?;
     place.status().await?;
-    let Spans { mut spans, .. } =
-        place.client().spans(&SpanQuery { n: MOST, ..SpanQuery::default() }).await?;
+    // A whole id is looked up, however old; the beginning of one is looked for among the latest.
+    let query = SpanQuery { trace: args.id.parse().ok(), n: MOST, ..SpanQuery::default() };
+    let Spans { mut spans, .. } = place.client().spans(&query).await?;
     spans.retain(|span| span.trace.starts_with(&args.id));
     match traces(&spans).as_slice() {
         [one] if args.json => output::json(one),

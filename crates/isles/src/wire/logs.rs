@@ -13,6 +13,7 @@ pub fn entry(line: &LogLine) -> LogEntry {
             Stream::Out => LogStream::Out,
             Stream::Err => LogStream::Err,
             Stream::Isles => LogStream::Isles,
+            Stream::Otlp => LogStream::Otlp,
         },
         text: line.text.clone(),
     }

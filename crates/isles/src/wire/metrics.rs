@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use console::api::{EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
+use console::api::{self, EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
 use control::traffic::{EdgeTraffic, Report};
-use control::{Line, Point, Span};
+use control::{Counts, Line, Measured, Point, Span};
 use model::histogram::{BUCKETS, upper_of};
+use model::{KeptSpan, ServiceName};
 
 /// The time that is asked for, up to `now` (Unix seconds), from a whole step on.
 pub fn span(query: &MetricsQuery, now: u64) -> Span {
@@ -61,8 +62,28 @@ pub struct Exemplar {
     pub seconds: f64,
 }
 
-/// Everything that was counted since the data plane began, in the text format of OpenMetrics 1.0.
-pub fn open_metrics(report: &Report, exemplars: &[Exemplar]) -> String {
+/// The latest of a number.
+pub fn measured(point: Measured) -> api::Measured {
+    let Measured { name, replica, attributes, unit, grows: _, value, at: _ } = point;
+    api::Measured { name, replica, attributes, unit, value }
+}
+
+/// A span of the data plane that had an answer.
+pub fn exemplar(span: &KeptSpan) -> Option<Exemplar> {
+    let KeptSpan::Hop(span) = span else { return None };
+    let seconds = span.head? as f64 / 1e9;
+    let caller = span.caller.as_ref().map(ToString::to_string);
+    Some(Exemplar { caller, callee: span.callee.to_string(), trace: span.trace.to_string(), seconds })
+}
+
+/// Everything that was counted since the data plane began, and the latest of what services measure themselves, in the text
+/// format of OpenMetrics 1.0.
+pub fn open_metrics(
+    report: &Report,
+    exemplars: &[Exemplar],
+    spans: Counts,
+    own: &[(Vec<Measured>, ServiceName)],
+) -> String {
     let mut out = String::new();
     let edges = &report.edges;
     let mut counter = |name: &str, help: &str, of: &dyn Fn(&EdgeTraffic) -> u64| {
@@ -103,9 +124,64 @@ pub fn open_metrics(report: &Report, exemplars: &[Exemplar]) -> String {
         (format!("replica=\"{}\",release=\"{release}\"", r.now.replica), u64::from(r.now.ejected))
     });
     gauge("replica_ejected", "Whether the replica is out for failing.", ejected.collect());
+    for (name, help, count) in [
+        ("spans_dropped", "Spans that were lost, since too many came at once.", spans.dropped),
+        (
+            "spans_left_out",
+            "Spans of services that were not kept, since enough of their kind were.",
+            spans.left_out,
+        ),
+    ] {
+        let _ = writeln!(
+            out,
+            "# TYPE isles_{name} counter\n# HELP isles_{name} {help}\nisles_{name}_total {count}"
+        );
+    }
     durations(edges, exemplars, &mut out);
+    own_numbers(own, &mut out);
     out.push_str("# EOF\n");
     out
+}
+
+/// What services measure themselves, under the names that Prometheus would give them
+/// (<https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>), the families each in one piece.
+fn own_numbers(own: &[(Vec<Measured>, ServiceName)], out: &mut String) {
+    let mut families = BTreeMap::<(String, bool), Vec<String>>::new();
+    for (measured, service) in own.iter().flat_map(|(all, service)| all.iter().map(move |m| (m, service))) {
+        let own = measured.attributes.iter().map(|(key, value)| (plain(key), escaped(value)));
+        let replica = measured.replica.iter().map(|replica| ("instance".to_owned(), escaped(replica)));
+        let job = ("job".to_owned(), service.to_string());
+        // A name that comes twice would be no label any more.
+        let labels: BTreeMap<String, String> = own.chain(replica).chain([job]).collect();
+        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        let suffix = if measured.grows { "_total" } else { "" };
+        let family = plain(&measured.name);
+        let family = family.strip_suffix("_total").unwrap_or(&family).to_owned();
+        let line = format!("{family}{suffix}{{{}}} {}", labels.join(","), measured.value);
+        families.entry((family, measured.grows)).or_default().push(line);
+    }
+    let mut last = None;
+    for ((family, grows), lines) in &families {
+        // Two services that mean different things by one name: the second would be no OpenMetrics.
+        if family.starts_with("isles_") || last.replace(family) == Some(family) {
+            continue;
+        }
+        let _ = writeln!(out, "# TYPE {family} {}", if *grows { "counter" } else { "gauge" });
+        for line in lines {
+            let _ = writeln!(out, "{line}");
+        }
+    }
+}
+
+/// A name of letters, digits and `_`, that does not begin with a digit.
+fn plain(name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if plain.starts_with(|c: char| c.is_ascii_digit()) { format!("_{plain}") } else { plain }
+}
+
+/// The value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// Buckets of an octave each; the exemplar of a bucket is the latest that fell into it.

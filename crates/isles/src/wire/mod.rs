@@ -5,6 +5,7 @@ mod deploys;
 mod drift;
 mod logs;
 mod metrics;
+mod otlp;
 mod platform;
 mod sagas;
 mod status;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::console::Platform;
-use control::{Control, Paths};
+use control::{Control, Inner, Paths};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -72,8 +73,11 @@ pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> 
     let (engine, of_gate) = watch::channel(None);
     let declared = sagas.as_ref().map(sagas::Prepared::plans).unwrap_or_default();
     let gate = Arc::new(ContractGate::new(declared, sagas.is_some().then_some(of_gate)));
-    let control = Control::start(desired, control::Options { program, build, gate, sagas: about }).await;
+    let intake = otlp::listen().await?;
+    let inner = Inner { sagas: about, otlp: intake.local_addr().ok() };
+    let control = Control::start(desired, control::Options { program, build, gate, inner }).await;
     let control = Arc::new(control.map_err(explain)?);
+    otlp::serve(intake, &control);
     let sagas = match sagas {
         Some(prepared) => {
             let running = prepared.start(&control).await?;

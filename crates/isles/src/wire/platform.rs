@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
     Accepted, AppEvent, AppStatus, Begun, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry,
-    LogQuery, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, Span,
-    SpanQuery, Spans, Traffic, UsageReport,
+    LogQuery, Measured, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
+    Span, SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::{Platform, Refusal};
 use control::{Control, DeployOrder, Paths, Refused, Status};
@@ -236,15 +236,21 @@ impl Platform for Wired {
         })
     }
 
-    fn open_metrics(&self) -> String {
-        let traffic = self.control.traffic();
-        let query = control::traffic::SpanQuery { most: EXEMPLARS, ..Default::default() };
-        let exemplars = traffic.spans(&query).0.into_iter().filter_map(|span| {
-            let seconds = span.head? as f64 / 1e9;
-            let caller = span.caller.map(|caller| caller.to_string());
-            Some(Exemplar { caller, callee: span.callee.to_string(), trace: span.trace.to_string(), seconds })
-        });
-        metrics::open_metrics(&traffic.report(Duration::from_secs(1), now()), &exemplars.collect::<Vec<_>>())
+    fn open_metrics(&self) -> BoxFuture<'_, Result<String, Refusal>> {
+        Box::pin(async move {
+            let query = control::SpanQuery { most: EXEMPLARS, ..Default::default() };
+            let (spans, counts) = self.control.spans(query).await.map_err(|e| refusal(e, &self.control))?;
+            let exemplars: Vec<Exemplar> = spans.iter().filter_map(metrics::exemplar).collect();
+            let report = self.control.traffic().report(Duration::from_secs(1), now());
+            let services = self.control.status().borrow().services.keys().cloned().collect::<Vec<_>>();
+            let own = services.into_iter().map(|service| (self.control.points(&service), service));
+            Ok(metrics::open_metrics(&report, &exemplars, counts, &own.collect::<Vec<_>>()))
+        })
+    }
+
+    fn measured(&self, service: &str) -> Vec<Measured> {
+        let points = service.parse().map(|service| self.control.points(&service)).unwrap_or_default();
+        points.into_iter().map(metrics::measured).collect()
     }
 
     fn drift(&self, service: &str) -> DriftReport {
@@ -276,16 +282,20 @@ impl Platform for Wired {
         traffic::traffic(&report, seconds)
     }
 
-    fn spans(&self, query: &SpanQuery) -> Spans {
-        let query = control::traffic::SpanQuery {
+    fn spans(&self, query: &SpanQuery) -> BoxFuture<'_, Result<Spans, Refusal>> {
+        let query = control::SpanQuery {
             trace: query.trace,
             service: query.service.clone(),
             errors: query.errors,
             slower_than: Duration::from_millis(query.slower_than_ms),
+            text: query.text.clone(),
             most: query.n,
         };
-        let (spans, dropped) = self.control.traffic().spans(&query);
-        Spans { spans: spans.iter().map(Span::from).collect(), dropped }
+        Box::pin(async move {
+            let (spans, counts) = self.control.spans(query).await.map_err(|e| refusal(e, &self.control))?;
+            let (dropped, left_out) = (counts.dropped, counts.left_out);
+            Ok(Spans { spans: spans.iter().map(Span::from).collect(), dropped, left_out })
+        })
     }
 
     fn down(&self) {

@@ -251,3 +251,31 @@ async fn the_next_hop_is_told_the_span_of_this_one() {
     let expected = format!("traceparent: 00-{TRACE}-{}-01", span.id);
     assert!(seen.contains(&expected), "{seen} has not {expected}");
 }
+
+#[tokio::test]
+async fn nobody_is_told_of_what_is_quiet() {
+    let replica = backend(false, |request| async move {
+        answer(request.uri().path().trim_start_matches('/').parse().unwrap(), "done")
+    })
+    .await;
+    let (loud, quiet) = (free(), free());
+    let table = Table::new()
+        .edge(loud, "web", "s")
+        .edge(quiet, "web", "isles-telemetry")
+        .upstream("s", Protocol::Http, &[replica])
+        .upstream("isles-telemetry", Protocol::Http, &[replica])
+        .quiet("isles-telemetry");
+    let mut plane = Plane::with(&table.0).await;
+    for address in [quiet, loud] {
+        assert_eq!(traced(address, "/200", &parent(TRACE, true)).await, 200);
+        assert_eq!(traced(address, "/500", &parent(TRACE, true)).await, 500);
+    }
+    edge(&mut plane, Some("web"), 2).await;
+    let told = signals(&mut plane).await;
+    let callees: Vec<_> = told.edges.iter().map(|edge| edge.callee.as_str()).collect();
+    let replicas: Vec<_> = told.replicas.iter().map(|r| r.replica.service.as_str()).collect();
+    let services: Vec<_> = told.services.iter().map(|s| s.service.as_str()).collect();
+    assert_eq!((callees, replicas, services), (vec!["s"], vec!["s"], vec!["s"]));
+    let spans = spans(&mut plane, 2).await;
+    assert!(spans.len() == 2 && spans.iter().all(|span| span.callee.as_str() == "s"), "{spans:?}");
+}

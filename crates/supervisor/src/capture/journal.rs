@@ -96,6 +96,16 @@ impl Journal {
         self.commit()
     }
 
+    /// Writes lines that did not come by the spools, each with its time.
+    pub fn logged(&mut self, lines: Vec<(u64, String)>) -> io::Result<()> {
+        for (at, text) in lines {
+            for piece in split(text.as_bytes(), true) {
+                self.push(Stream::Otlp, piece.text.into_owned(), at, None)?;
+            }
+        }
+        self.commit()
+    }
+
     /// Takes what is in the spools, a chunk of each. True when there is more at once.
     pub fn pump(&mut self, last: bool) -> io::Result<bool> {
         let mut more = false;
@@ -205,9 +215,9 @@ fn recall(log: &Rotated) -> io::Result<([u64; 2], VecDeque<String>)> {
     }
     let mut recent = VecDeque::new();
     for record in &records {
-        if record.line.stream != Stream::Isles {
+        if matches!(record.line.stream, Stream::Out | Stream::Err) {
             remember(&mut recent, record.line.text.clone());
-        } else if record.spool == [0, 0] {
+        } else if record.line.stream == Stream::Isles && record.spool == [0, 0] {
             // A process began or ended here.
             recent.clear();
         }

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -27,6 +28,8 @@ use crate::spec::Options;
 /// How often every spool is looked at: the net below `notify`, and what is left where that does not work.
 const POLL: Duration = Duration::from_secs(1);
 const POLL_ALONE: Duration = Duration::from_millis(100);
+/// Lines that services sent and that are not written yet; what comes beyond is not taken.
+const MOST_QUEUED: usize = 20_000;
 /// Lines that a slow receiver may be behind.
 const LIVE_LINES: usize = 4096;
 
@@ -36,6 +39,8 @@ enum Message {
     /// Takes lines from the spools from now on.
     Tail(ReplicaId, String),
     Note(ReplicaId, String),
+    /// Lines that a service sent, each with its time.
+    Logged(ReplicaId, Vec<(u64, String)>),
     /// Takes what is left, stops tailing, and tells the last lines.
     Finish(ReplicaId, oneshot::Sender<Vec<String>>),
     /// The slot is gone.
@@ -50,6 +55,8 @@ enum Message {
 pub(crate) struct Capture {
     messages: Sender<Message>,
     lines: broadcast::Sender<Arc<LogLine>>,
+    /// Lines in messages that the thread has not handled yet.
+    queued: Arc<AtomicUsize>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -62,10 +69,12 @@ impl Capture {
         let dirty = Arc::new(Dirty::default());
         let watcher = watcher(dirty.clone(), messages.clone());
         let poll = if watcher.is_some() { POLL } else { POLL_ALONE };
+        let queued = Arc::new(AtomicUsize::new(0));
+        let (journals, to_write) = (HashMap::new(), queued.clone());
         let worker =
-            Worker { options, inbox, lines: lines.clone(), journals: HashMap::new(), dirty, watcher, poll };
+            Worker { options, inbox, lines: lines.clone(), journals, dirty, watcher, poll, queued: to_write };
         let thread = std::thread::Builder::new().name("capture".into()).spawn(move || worker.run())?;
-        Ok(Self { messages, lines, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Self { messages, lines, queued, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     pub fn lines(&self) -> broadcast::Receiver<Arc<LogLine>> {
@@ -86,6 +95,16 @@ impl Capture {
 
     pub fn note(&self, replica: &ReplicaId, text: &str) {
         self.send(Message::Note(replica.clone(), text.to_owned()));
+    }
+
+    /// Writes lines that a service sent; false where too many wait already, and then none of them is written.
+    pub fn logged(&self, replica: &ReplicaId, lines: Vec<(u64, String)>) -> bool {
+        if self.queued.load(Relaxed) + lines.len() > MOST_QUEUED {
+            return false;
+        }
+        self.queued.fetch_add(lines.len(), Relaxed);
+        self.send(Message::Logged(replica.clone(), lines));
+        true
     }
 
     /// Takes what an ended process left; returns its last lines.
@@ -159,6 +178,7 @@ struct Worker {
     dirty: Arc<Dirty>,
     watcher: Option<RecommendedWatcher>,
     poll: Duration,
+    queued: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -196,6 +216,12 @@ impl Worker {
             }
             Message::Tail(replica, note) => self.tail(&replica, &note),
             Message::Note(replica, text) => self.note(&replica, &text),
+            Message::Logged(replica, lines) => {
+                self.queued.fetch_sub(lines.len(), Relaxed);
+                if let Err(error) = self.journal(&replica).and_then(|journal| journal.logged(lines)) {
+                    tracing::warn!(%replica, %error, "lines could not be written to the log");
+                }
+            }
             Message::Finish(replica, reply) => {
                 let _ = reply.send(self.finish(&replica));
             }

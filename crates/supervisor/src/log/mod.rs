@@ -34,6 +34,8 @@ pub enum Stream {
     Err,
     /// Isles itself, about the replica.
     Isles,
+    /// The service, by OTLP.
+    Otlp,
 }
 
 /// `<logs>/<service>/<replica>.log`

@@ -20,7 +20,6 @@ use self::retired::Retired;
 use self::start::{Part, start};
 use crate::driver::{Outcome, Reconciler};
 use crate::routes;
-use crate::sagas::SAGAS;
 use crate::store::EdgeKey;
 use crate::traffic::News;
 use crate::world::{DataPlane, Demand, Mode, Outside, Reading, World, now};
@@ -169,7 +168,7 @@ impl DataPlaneLoop {
         let world = &self.world;
         let (edges, operations) = (world.edges.get(), world.operations.get());
         let known = routes::Known { observed, edges: &edges, shares: &shares, operations: &operations };
-        routes::table(&world.desired.get(), &known, world.sagas.as_ref(), open)
+        routes::table(&world.desired.get(), &known, &world.inner, open)
     }
 
     /// Lets edges go that are no longer declared, once no process runs or may yet be started that is told their address.
@@ -179,8 +178,7 @@ impl DataPlaneLoop {
         let mut kept = BTreeMap::clone(&edges);
         kept.retain(|(caller, callee), _| {
             let declared = desired.edges().any(|e| e.caller.name == *caller && e.call.callee == *callee);
-            let of_sagas = *caller == *SAGAS || *callee == *SAGAS;
-            declared || (of_sagas && self.world.sagas.is_some()) || self.is_called(caller, callee, observed)
+            declared || self.world.inner.has(caller, callee) || self.is_called(caller, callee, observed)
         });
         if kept.len() == edges.len() {
             return Vec::new();
@@ -270,7 +268,8 @@ impl DataPlaneLoop {
             for News { kind, service, text } in &taken.news {
                 self.world.happened(kind, service, text);
             }
-            self.world.traffic.take_spans(link.client.spans().await?);
+            let kept = link.client.spans().await?;
+            self.world.traces.add_hops(kept.spans, kept.dropped);
         }
         Ok(news)
     }

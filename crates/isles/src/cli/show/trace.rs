@@ -1,7 +1,7 @@
 //! Traces: one line for each, and one as a waterfall.
 
 use console::api::Span;
-use console::trace::{Trace, caller, status};
+use console::trace::{Trace, status, who};
 
 use super::table::{self, Cell, Column, Row};
 use super::{style, text, traffic};
@@ -50,22 +50,26 @@ pub fn list(traces: &[Trace<'_>], now: u64, width: usize) -> Vec<String> {
 /// One trace, each span below the one that it is a part of, with a bar for its time.
 pub fn waterfall(trace: &Trace<'_>, width: usize) -> Vec<String> {
     let Some(first) = trace.spans.first() else { return Vec::new() };
-    let (begin, whole) = (trace.start() as f64, trace.took());
+    let whole = trace.took();
     let lines: Vec<(String, String, &Span)> = trace
         .tree()
         .into_iter()
         .map(|(depth, span)| {
-            (format!("{}{} → {}", "  ".repeat(depth), caller(span), span.callee), request(span), span)
+            let name = match who(span) {
+                (Some(caller), callee) => format!("{caller} → {callee}"),
+                (None, service) => service.to_owned(),
+            };
+            (format!("{}{name}", "  ".repeat(depth)), request(span), span)
         })
         .collect();
     let names = lines.iter().map(|(name, ..)| text::width(name)).max().unwrap_or(0);
     let requests = lines.iter().map(|(_, request, _)| text::width(request)).max().unwrap_or(0);
     // What is beside the bars: status, time, and the gaps.
     let bars = width.saturating_sub(names + requests + 26).clamp(BARS.0, BARS.1);
-    let title = format!("trace {}, {}", first.trace, text::count(trace.spans.len(), "request"));
+    let title = format!("trace {}, {}", first.trace, text::count(trace.spans.len(), "span"));
     let mut out = vec![format!("{title}, {}", traffic::latency(whole)), String::new()];
     for (name, request, span) in &lines {
-        let bar = bar((span.start as f64 - begin) / whole, span.duration_ms / whole, bars);
+        let bar = bar(trace.offset(span) / whole, span.duration_ms / whole, bars);
         let failed = span.kept == "failed";
         let paint = if failed { style::bad } else { style::note };
         let pad = |text: &str, width: usize| {
@@ -80,6 +84,9 @@ pub fn waterfall(trace: &Trace<'_>, width: usize) -> Vec<String> {
             traffic::latency(span.duration_ms)
         );
         out.push(line.trim_end().to_owned());
+        for line in notes(span) {
+            out.push(style::dim(&format!("{}  {line}", " ".repeat(4))));
+        }
         for attempt in &span.failed_attempts {
             let what = text::plain(&attempt.outcome);
             let line = format!(
@@ -93,6 +100,18 @@ pub fn waterfall(trace: &Trace<'_>, width: usize) -> Vec<String> {
         }
     }
     out
+}
+
+/// What a service says of its own work: why it failed, and what happened meanwhile.
+fn notes(span: &Span) -> Vec<String> {
+    let message = span.message.iter().map(|message| text::plain(message));
+    let events = span.events.iter().map(|event| {
+        let value = |name| event.attributes.get(name).map(ToString::to_string);
+        let words = [Some(event.name.clone()), value("exception.type"), value("exception.message")];
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        format!("after {}: {}", traffic::latency(event.at_ms), text::plain(&words.join(": ")))
+    });
+    message.chain(events).collect()
 }
 
 /// A bar of a part of the whole, both from 0 to 1; at least one column.
@@ -114,7 +133,7 @@ fn request(span: &Span) -> String {
 
 #[cfg(test)]
 mod tests {
-    use console::api::{FailedAttempt, Spans};
+    use console::api::{FailedAttempt, SpanEvent, Spans};
     use console::trace::traces;
     use model::span::Value;
 
@@ -134,8 +153,8 @@ mod tests {
             id: id.to_owned(),
             parent: parent.map(str::to_owned),
             start: time.0,
+            start_us: time.0 * 1000,
             duration_ms: time.1,
-            head_ms: None,
             kept: if status >= 500 { "failed" } else { "sampled" }.to_owned(),
             caller: way.0.map(str::to_owned),
             callee: way.1.to_owned(),
@@ -145,7 +164,7 @@ mod tests {
                 ("http.response.status_code".to_owned(), Value::Int(status)),
             ]
             .into(),
-            failed_attempts: vec![],
+            ..Span::default()
         }
     }
 
@@ -164,7 +183,7 @@ mod tests {
             span("t1", "a", None, (None, "storefront"), (1_000, 110.0), 502),
             span("t2", "z", None, (None, "catalog"), (3_000, 2.0), 200),
         ];
-        Spans { spans, dropped: 0 }
+        Spans { spans, ..Spans::default() }
     }
 
     #[test]
@@ -181,12 +200,36 @@ mod tests {
     fn a_trace_is_a_waterfall() {
         let spans = checkout();
         insta::assert_snapshot!(plain(&waterfall(&traces(&spans.spans)[1], 100)), @r#"
-        trace t1, 4 requests, 110ms
+        trace t1, 4 spans, 110ms
 
         gateway → storefront    POST /storefront  502     ▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬     110ms
           storefront → orders   POST /orders      502       ▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬        97ms
             orders → inventory  POST /inventory   200        ▬▬▬▬▬▬▬                                20ms
             orders → payments   POST /payments    503                         ▬▬▬▬▬▬▬▬▬▬▬▬▬         40ms
+              after 0.4ms: payments-1 of abc: unreachable
+        "#);
+    }
+
+    #[test]
+    fn what_services_tell_of_their_own_work_is_between_their_calls() {
+        let mut spans = checkout();
+        let exception = [("exception.message".to_owned(), Value::Text("card declined".to_owned()))].into();
+        spans.spans.push(Span {
+            name: Some("charge card".to_owned()),
+            message: Some("no money".to_owned()),
+            events: vec![SpanEvent { at_ms: 41.0, name: "exception".to_owned(), attributes: exception }],
+            ..span("t1", "own", Some("b"), (None, "orders"), (1_055, 46.0), 500)
+        });
+        insta::assert_snapshot!(plain(&waterfall(&traces(&spans.spans)[1], 100)), @r#"
+        trace t1, 5 spans, 110ms
+
+        gateway → storefront     POST /storefront  502     ▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬     110ms
+          storefront → orders    POST /orders      502       ▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬        97ms
+            orders → inventory   POST /inventory   200        ▬▬▬▬▬▬                                20ms
+            orders               charge card       failed                    ▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬        46ms
+              no money
+              after 41ms: exception: card declined
+              orders → payments  POST /payments    503                        ▬▬▬▬▬▬▬▬▬▬▬▬▬         40ms
               after 0.4ms: payments-1 of abc: unreachable
         "#);
     }
@@ -198,7 +241,7 @@ mod tests {
                 span("t", "a", Some("b"), (None, "x"), (1, 1.0), 200),
                 span("t", "b", Some("a"), (Some("x"), "y"), (1, 1.0), 200),
             ],
-            dropped: 0,
+            ..Spans::default()
         };
         assert_eq!(waterfall(&traces(&spans.spans)[0], 80).len(), 4);
         assert!(waterfall(&Trace { spans: vec![] }, 80).is_empty());

@@ -161,6 +161,7 @@ impl Table {
             outside: None,
             hold: false,
             patient: false,
+            quiet: false,
         };
         self.0.upstreams.insert(service.parse().unwrap(), upstream);
         self
@@ -173,6 +174,11 @@ impl Table {
 
     pub fn patient(mut self, service: &str) -> Self {
         self.0.upstreams.get_mut(service).unwrap().patient = true;
+        self
+    }
+
+    pub fn quiet(mut self, service: &str) -> Self {
+        self.0.upstreams.get_mut(service).unwrap().quiet = true;
         self
     }
 

@@ -143,6 +143,7 @@ fn table(gateway: SocketAddr, replica: SocketAddr) -> RouteTable {
         outside: None,
         hold: false,
         patient: false,
+        quiet: false,
     };
     let kind = ListenerKind::Gateway { routes: vec![route], settings: GatewaySettings::default() };
     RouteTable {
