@@ -9,12 +9,13 @@ use std::time::Duration;
 use model::{DesiredState, KeptSpan, ServiceName, ServiceSpec};
 use planner::rollout::Rollout;
 use supervisor::Supervisor;
+use telemetry::alerts::Calls;
 use telemetry::otlp::Intake;
 use telemetry::{
     Counts, Event, Limits, Line, Measured, Metrics, Points, Span, SpanQuery, TraceLimits, Traces, Wanted,
 };
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::adopt::adopt;
@@ -226,7 +227,7 @@ impl Control {
         let desired = world.desired.get();
         let routes = desired.gateway.iter().flat_map(|gateway| &gateway.routes).filter(|r| r.service == name);
         let routes: Vec<String> = routes.map(|route| crate::routes::route(route).name()).collect();
-        let rows = tokio::task::spawn_blocking(move || usage::of(&world, &name, within)).await;
+        let rows = spawn_blocking(move || usage::of(&world, &name, within)).await;
         let rows = rows.map_err(|e| Refused::Store(e.to_string()))?;
         let rows = rows.map_err(|e| Refused::Store(e.to_string()))?;
         Ok(rows.used(operations, routes.into_iter()))
@@ -237,7 +238,7 @@ impl Control {
         let name = service.map(|name| self.service(name)).transpose()?.map(|service| service.name);
         let metrics = self.world.metrics.clone();
         let read = move || metrics.read(name.as_ref().map(ServiceName::as_str), span, now() / 1000);
-        let read = tokio::task::spawn_blocking(read).await.map_err(|e| Refused::Store(e.to_string()))?;
+        let read = spawn_blocking(read).await.map_err(|e| Refused::Store(e.to_string()))?;
         read.map_err(|e| Refused::Store(e.to_string()))
     }
 
@@ -245,7 +246,7 @@ impl Control {
     pub async fn spans(&self, query: SpanQuery) -> Result<(Vec<KeptSpan>, Counts), Refused> {
         let traces = self.world.traces.clone();
         let counts = traces.counts();
-        let found = tokio::task::spawn_blocking(move || traces.find(&query)).await;
+        let found = spawn_blocking(move || traces.find(&query)).await;
         let found = found.map_err(|e| Refused::Store(e.to_string()))?;
         Ok((found.map_err(|e| Refused::Store(e.to_string()))?, counts))
     }
@@ -260,10 +261,23 @@ impl Control {
         self.world.points.of(service, now() / 1000)
     }
 
+    /// All calls to each service within the last so many seconds.
+    pub async fn calls_within(&self, seconds: u64) -> Result<BTreeMap<ServiceName, Calls>, Refused> {
+        let metrics = self.world.metrics.clone();
+        let now = now() / 1000;
+        let read = spawn_blocking(move || metrics.sums(now.saturating_sub(seconds), now)).await;
+        read.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
+    }
+
+    /// Something happened, for the timeline.
+    pub fn happened(&self, kind: &str, service: Option<String>, text: String) {
+        self.world.metrics.happened(Event { at: now(), kind: kind.to_owned(), service, text });
+    }
+
     /// What happened, newest first.
     pub async fn events(&self, wanted: Wanted) -> Result<Vec<Event>, Refused> {
         let metrics = self.world.metrics.clone();
-        let read = tokio::task::spawn_blocking(move || metrics.events(&wanted)).await;
+        let read = spawn_blocking(move || metrics.events(&wanted)).await;
         read.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
     }
 
@@ -350,7 +364,7 @@ impl Control {
     pub async fn releases(&self, service: &str) -> Result<(Vec<Release>, Vec<Rollout>), Refused> {
         let name = self.service(service)?.name;
         let (releases, store) = (self.world.releases.clone(), self.world.store.clone());
-        let read = tokio::task::spawn_blocking(move || (releases.list(&name), store.rollouts(&name)));
+        let read = spawn_blocking(move || (releases.list(&name), store.rollouts(&name)));
         let (releases, rollouts) = read.await.map_err(|e| Refused::Store(e.to_string()))?;
         Ok((releases, rollouts.map_err(|e| Refused::Store(e.to_string()))?))
     }

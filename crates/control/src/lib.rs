@@ -52,6 +52,7 @@ pub use paths::Paths;
 pub use release::Release;
 pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
+pub use telemetry::alerts;
 pub use telemetry::otlp::{Intake, router as otlp_router};
 pub use telemetry::{Counts, Event, Line, Measured, Point, Span, SpanQuery, Wanted};
 pub use world::{DataPlane, Mode, Outside};

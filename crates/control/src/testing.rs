@@ -79,6 +79,7 @@ pub fn desired<const N: usize>(services: [ServiceSpec; N]) -> DesiredState {
         saga_files: vec![],
         saga_store: None,
         subscriptions: vec![],
+        alerts: Default::default(),
     }
 }
 

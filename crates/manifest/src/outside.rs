@@ -1,14 +1,16 @@
-//! `[external.NAME]`, `[console]`, `[sagas]` and `[events]`.
+//! `[external.NAME]`, `[console]`, `[sagas]`, `[alerts]` and `[events]`.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use model::{Console, EventSubscription, External, ExternalLimits, ExternalUrl, ServiceName, Template};
+use model::{
+    Alerts, Console, EventSubscription, External, ExternalLimits, ExternalUrl, ServiceName, Template,
+};
 
 use crate::code;
 use crate::fault::Fault;
-use crate::keys::{CONSOLE, EXTERNAL_LIMITS};
+use crate::keys::{ALERTS, CONSOLE, EXTERNAL_LIMITS};
 use crate::listeners::Listeners;
 use crate::names::Names;
 use crate::paths;
@@ -131,6 +133,26 @@ fn store(value: &Value<'_>) -> Option<Template> {
                     .into(),
             ),
         );
+        return None;
+    }
+    let scope = Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App };
+    Some(scope.template(text, &value.span()))
+}
+
+/// When somebody is told that something is wrong, and where.
+pub(crate) fn alerts(root: &Section<'_>) -> Alerts {
+    let table = root.section("alerts").unwrap_or_else(|| Section::empty(root.sink, &ALERTS));
+    let webhook = table.get("webhook").and_then(|value| webhook(&value));
+    let availability = table.number("availability");
+    table.done();
+    Alerts { webhook, availability }
+}
+
+fn webhook(value: &Value<'_>) -> Option<Template> {
+    let text = value.some_text()?;
+    if !["https://", "http://", "${"].iter().any(|start| text.starts_with(start)) {
+        let hint = "a URL such as `https://hooks.example/${secret.HOOK}`".into();
+        value.bad("alerts are sent by HTTP".to_owned(), Some(hint));
         return None;
     }
     let scope = Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App };

@@ -1084,3 +1084,33 @@ fn where_sagas_are_kept() {
       = help: set it, or give a default: `${env.NOBODY_SETS_THIS:-default}`
     "#);
 }
+
+#[test]
+fn where_alerts_are_sent() {
+    insta::assert_snapshot!(
+        picture("name = \"x\"\n[alerts]\nwebhook = \"mailto:ops@example.org\"\navailability = 100.0\n"),
+        @r#"
+        warning[manifest-no-services]: there is no service to run
+         --> isles.toml:1:1
+          |
+        1 | name = "x"
+          | ^
+          |
+          = help: add `[services.NAME]` with a `command`
+
+        error[manifest-bad-value]: alerts are sent by HTTP
+         --> isles.toml:3:11
+          |
+        3 | webhook = "mailto:ops@example.org"
+          |           ^^^^^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: a URL such as `https://hooks.example/${secret.HOOK}`
+
+        error[manifest-out-of-range]: `availability` is from 50 to 99.999
+         --> isles.toml:4:16
+          |
+        4 | availability = 100.0
+          |                ^^^^^ outside
+        "#
+    );
+}

@@ -34,6 +34,9 @@ pub struct DesiredState {
     pub saga_store: Option<Template>,
     /// Who receives which topic.
     pub subscriptions: Vec<EventSubscription>,
+    /// When somebody is told that something is wrong, and where.
+    #[serde(default)]
+    pub alerts: Alerts,
 }
 
 impl DesiredState {
@@ -452,6 +455,21 @@ pub struct ExternalLimits {
 pub struct Console {
     /// Where it listens.
     pub listen: SocketAddr,
+}
+
+/// `[alerts]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alerts {
+    /// Where they are sent: a URL.
+    pub webhook: Option<Template>,
+    /// Percent of the calls of each service that are to go well.
+    pub availability: f64,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { webhook: None, availability: 99.9 }
+    }
 }
 
 /// One `[[events.subscribe]]`.

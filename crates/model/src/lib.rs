@@ -18,9 +18,9 @@ pub mod span;
 pub mod template;
 
 pub use desired::{
-    AccessLog, Build, Call, Command, Console, Deploy, DeployStrategy, DesiredState, Edge, EventSubscription,
-    External, ExternalLimits, ExternalUrl, Gateway, GatewayRoute, GatewayTls, Health, HealthCheck, Limits,
-    Pace, Protocol, RateLimit, Scale, ServiceSpec, Sticky, StopPolicy, StopSignal,
+    AccessLog, Alerts, Build, Call, Command, Console, Deploy, DeployStrategy, DesiredState, Edge,
+    EventSubscription, External, ExternalLimits, ExternalUrl, Gateway, GatewayRoute, GatewayTls, Health,
+    HealthCheck, Limits, Pace, Protocol, RateLimit, Scale, ServiceSpec, Sticky, StopPolicy, StopSignal,
 };
 pub use histogram::Histogram;
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};

@@ -8,8 +8,11 @@
 //! [`Traces`] keeps spans, those of the data plane and those that services send by OTLP ([`otlp`]), in a file of its own, with all
 //! their words to search in.
 //!
+//! [`alerts`] say what somebody has to be told of.
+//!
 //! Nothing here has a clock of its own: whoever calls says what time it is.
 
+pub mod alerts;
 mod events;
 mod file;
 mod metrics;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use model::{Histogram, ServiceName, Tally};
 
 use crate::TIERS;
+use crate::alerts::Calls;
 use crate::events::{Event, Wanted};
 use crate::store::{Store, StoreError};
 
@@ -166,6 +167,26 @@ impl Metrics {
         store.forget(now)
     }
 
+    /// All calls to each service since a time, until `now` (both Unix seconds), in the coarsest steps that say it well enough. Blocks.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn sums(&self, since: u64, now: u64) -> Result<BTreeMap<ServiceName, Calls>, StoreError> {
+        // A step of the beginning that is only partly within is off by a thirtieth of the window at most.
+        let window = now.saturating_sub(since);
+        let tier = TIERS.iter().rposition(|tier| tier.step * 30 <= window).unwrap_or(0);
+        let store = lock(&self.store);
+        let mut sums = store.sums(tier, since)?;
+        let due = lock(&self.due);
+        let within = due.iter().filter(|((_, (of, at)), _)| *of == tier && *at >= since);
+        for ((edge, _), point) in within {
+            let sum = sums.entry(edge.callee.clone()).or_default();
+            sum.requests += point.requests;
+            sum.failed += point.failed;
+        }
+        Ok(sums)
+    }
+
     /// The calls of the edges to `callee`, or of all edges, at `now` (Unix seconds). Gives the seconds of a point with them. Blocks.
     ///
     /// # Errors
@@ -243,6 +264,28 @@ mod tests {
             assert_eq!(last(seconds, points).steps(NOW), steps, "{seconds} {points}");
         }
         assert_eq!(Span { from: NOW, until: NOW, points: 0 }.steps(NOW), (0, 1));
+    }
+
+    #[test]
+    fn sums_of_any_window_are_those_of_all_callers() {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = Metrics::open(&folder.path().join("metrics.db"), Limits::default()).unwrap();
+        for (age, failed) in [(200_000, 1), (20_000, 2), (3_000, 4), (200, 8), (1, 16)] {
+            metrics.add(&edge("orders", "stock"), NOW - age, &calls(100, failed, 5));
+            metrics.add(&edge("", "stock"), NOW - age, &calls(100, failed, 5));
+        }
+        metrics.add(&edge("", "orders"), NOW, &calls(7, 0, 5));
+        for state in ["waiting", "written"] {
+            for (window, requests, failed) in
+                [(300, 400, 48), (3_600, 600, 56), (21_600, 800, 60), (259_200, 1_000, 62)]
+            {
+                let sums = metrics.sums(NOW - window, NOW).unwrap();
+                let stock = sums.iter().find(|(name, _)| name.as_str() == "stock").unwrap().1;
+                assert_eq!((stock.requests, stock.failed), (requests, failed), "{state}: {window}");
+                assert_eq!(sums.len(), 2);
+            }
+            metrics.flush(NOW).unwrap();
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The file in which counts are kept: SQLite, a row for each edge, tier and step.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use model::Histogram;
+use model::{Histogram, ServiceName};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::TIERS;
+use crate::alerts::Calls;
 use crate::events::{Event, Wanted};
 use crate::file::{self, count, number};
 use crate::metrics::{Due, Edge, Limits, Point, Span};
@@ -154,6 +156,22 @@ impl Store {
             },
         )?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// All calls to each service in the steps of a tier since a time.
+    pub fn sums(&self, tier: usize, since: u64) -> Result<BTreeMap<ServiceName, Calls>, StoreError> {
+        let mut find = self.connection.prepare_cached(
+            "SELECT callee, SUM(requests), SUM(failed) FROM points JOIN edges ON edges.id = points.edge
+             WHERE tier = ?1 AND at >= ?2 GROUP BY callee",
+        )?;
+        let mut rows = find.query(params![number(tier as u64), number(since)])?;
+        let mut sums = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            // What was written here was a name.
+            let Ok(callee) = row.get::<_, String>(0)?.parse() else { continue };
+            sums.insert(callee, Calls { requests: count(row.get(1)?), failed: count(row.get(2)?) });
+        }
+        Ok(sums)
     }
 
     /// Gives every point of a tier within a time.

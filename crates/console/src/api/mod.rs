@@ -27,6 +27,24 @@ pub use spans::{FailedAttempt, Measured, Span, SpanEvent, SpanQuery, Spans};
 pub use traffic::{Calls, EdgeTotals, EdgeTraffic, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Traffic};
 pub use usage::{CallerUsage, OperationUsage, RouteUsage, UsageReport};
 
+/// Something that somebody has to be told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertInfo {
+    /// `error_budget`, `crash_loop` or `stuck_saga`.
+    pub rule: String,
+    /// What it is about: a service, or a saga's id.
+    pub subject: String,
+    /// The service, if it is about one.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// `page`: now, or `ticket`: within days.
+    pub severity: String,
+    /// What is wrong, in a sentence.
+    pub text: String,
+    /// Since when, in Unix milliseconds.
+    pub since: u64,
+}
+
 /// A running app, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AppStatus {
@@ -60,6 +78,9 @@ pub struct AppStatus {
     /// Which limit of a service cannot be kept on this machine, and why.
     #[serde(default)]
     pub limits_problem: Option<String>,
+    /// What somebody has to be told of, the most urgent first.
+    #[serde(default)]
+    pub alerts: Vec<AlertInfo>,
     /// How it is.
     pub state: AppState,
     /// When `state` became what it is.
@@ -328,9 +349,12 @@ fn about_blank() -> String {
 impl AppStatus {
     /// Everything that has to be looked after and belongs to no service, each a sentence.
     pub fn problems(&self) -> impl Iterator<Item = &str> {
+        // A service's own state tells that it crashes.
+        let alerts = self.alerts.iter().filter(|alert| alert.rule != "crash_loop");
         [&self.gateway_problem, &self.console_problem, &self.proxy_outdated, &self.limits_problem]
             .into_iter()
             .filter_map(|problem| problem.as_deref())
+            .chain(alerts.map(|alert| alert.text.as_str()))
     }
 
     /// The service of this name.

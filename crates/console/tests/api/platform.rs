@@ -276,6 +276,7 @@ fn shop() -> AppStatus {
         console: Some("http://127.0.0.1:9400".to_owned()),
         console_problem: None,
         limits_problem: None,
+        alerts: vec![],
         state: AppState::Starting,
         since: 1_000,
         started_at: 900,

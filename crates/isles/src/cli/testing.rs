@@ -24,6 +24,7 @@ pub fn app(state: AppState, services: Vec<ServiceStatus>) -> AppStatus {
         console: Some("http://127.0.0.1:9400".to_owned()),
         console_problem: None,
         limits_problem: None,
+        alerts: vec![],
         state,
         since: 12_000,
         started_at: 10_000,

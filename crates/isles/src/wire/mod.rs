@@ -1,5 +1,6 @@
 //! Joins everything: a control plane, the admin API in front of it, and the end of both.
 
+mod alerts;
 mod console;
 mod deploys;
 mod drift;
@@ -11,6 +12,7 @@ mod sagas;
 mod status;
 mod traffic;
 mod usage;
+mod webhook;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,7 +95,9 @@ pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> 
     let more = sagas.as_ref().map(|s| axum::Router::new().nest("/v1/sagas", s.router())).unwrap_or_default();
     let (down, closed) = (CancellationToken::new(), CancellationToken::new());
     let dashboard = console::open(listen, control.paths()).await;
-    let wired = Wired::new(control.clone(), manifest, down.clone(), dashboard.about.clone());
+    let engine = sagas.as_ref().map(sagas::Running::engine);
+    let alerts = alerts::watch(control.clone(), engine, dashboard.about.url.clone());
+    let wired = Wired::new(control.clone(), manifest, down.clone(), dashboard.about.clone(), alerts);
     let platform: Arc<dyn Platform> = Arc::new(wired);
     dashboard.serve(platform.clone(), more.clone(), closed.clone());
     let serving = tokio::spawn(::console::server::serve(listener, platform.clone(), more, closed.clone()));

@@ -11,6 +11,7 @@ use console::api::{
     Span, SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::{Platform, Refusal};
+use control::alerts::Alert;
 use control::{Control, DeployOrder, Paths, Refused, Status};
 use futures_util::future::BoxFuture;
 use model::{DesiredState, ServiceName};
@@ -47,10 +48,11 @@ impl Wired {
         manifest: PathBuf,
         down: CancellationToken,
         console: super::console::About,
+        alerts: watch::Receiver<Arc<[Alert]>>,
     ) -> Self {
         let logs = broadcast::Sender::new(BACKLOG);
         tokio::spawn(forward_logs(control.supervisor().logs(), logs.clone()));
-        Self { status: translate(control.status(), console), control, manifest, logs, down }
+        Self { status: translate(control.status(), console, alerts), control, manifest, logs, down }
     }
 
     /// What a manifest of this app declares now.
@@ -88,6 +90,7 @@ async fn forward_logs(
 fn translate(
     mut from: watch::Receiver<Arc<Status>>,
     console: super::console::About,
+    mut alerts: watch::Receiver<Arc<[Alert]>>,
 ) -> watch::Receiver<Arc<AppStatus>> {
     let about = About {
         console,
@@ -95,12 +98,14 @@ fn translate(
         memory: supervisor::process::memory,
         cpu_trouble: supervisor::cgroup::cpu_trouble(),
     };
-    let first = status::app(&from.borrow_and_update(), None, &about, now());
+    let first = status::app(&from.borrow_and_update(), None, &about, &alerts.borrow().clone(), now());
     let (sender, receiver) = watch::channel(Arc::new(first));
     tokio::spawn(async move {
         loop {
             let changed = tokio::select! {
                 changed = from.changed() => changed,
+                // While nobody looks for alerts any more, the app ends.
+                Ok(()) = alerts.changed() => Ok(()),
                 () = tokio::time::sleep(REFRESH) => Ok(()),
                 () = sender.closed() => return,
             };
@@ -109,7 +114,7 @@ fn translate(
             }
             let state: Arc<Status> = from.borrow_and_update().clone();
             let before = sender.borrow().clone();
-            let after = status::app(&state, Some(&before), &about, now());
+            let after = status::app(&state, Some(&before), &about, &alerts.borrow().clone(), now());
             if after != *before {
                 sender.send_replace(Arc::new(after));
             }

@@ -2,9 +2,10 @@
 
 use super::{console, deploys};
 use ::console::api::{
-    AppState, AppStatus, ExitStatus, ExternalState, ExternalStatus, ReplicaStatus, RetiredProxy,
+    AlertInfo, AppState, AppStatus, ExitStatus, ExternalState, ExternalStatus, ReplicaStatus, RetiredProxy,
     ServiceState, ServiceStatus,
 };
+use control::alerts::Alert;
 use control::{DataPlane, Health, Mode, Outside, Preparation, Status};
 use model::{
     DesiredState, ExitReason, External, Gateway, GatewayTls, Phase, Protocol, ReplicaId, ReplicaState,
@@ -25,7 +26,13 @@ pub struct About {
 }
 
 /// The whole status at `now` (Unix milliseconds); `before` is what was said last, from which "since" is taken.
-pub fn app(status: &Status, before: Option<&AppStatus>, about: &About, now: u64) -> AppStatus {
+pub fn app(
+    status: &Status,
+    before: Option<&AppStatus>,
+    about: &About,
+    alerts: &[Alert],
+    now: u64,
+) -> AppStatus {
     let state = app_state(status);
     let desired = &status.desired;
     let services = status.services.iter().filter_map(|(name, service)| {
@@ -47,6 +54,7 @@ pub fn app(status: &Status, before: Option<&AppStatus>, about: &About, now: u64)
         console: about.console.url.clone(),
         console_problem: about.console.problem.clone(),
         limits_problem: limits_problem(desired, about),
+        alerts: alerts.iter().map(alert).collect(),
         state,
         since: before.filter(|b| b.state == state).map_or(now, |b| b.since),
         started_at: about.started_at,
@@ -54,6 +62,18 @@ pub fn app(status: &Status, before: Option<&AppStatus>, about: &About, now: u64)
         services: services.collect(),
         externals: desired.externals.values().map(|e| external(e, &status.data_plane)).collect(),
         route_version: status.data_plane.version.unwrap_or(0),
+    }
+}
+
+fn alert(alert: &Alert) -> AlertInfo {
+    let condition = &alert.condition;
+    AlertInfo {
+        rule: condition.rule.to_owned(),
+        subject: condition.subject.clone(),
+        service: condition.service.clone(),
+        severity: condition.severity.name().to_owned(),
+        text: condition.text.clone(),
+        since: alert.since,
     }
 }
 

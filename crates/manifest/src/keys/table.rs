@@ -23,6 +23,7 @@ pub(crate) static ALL: &[&Table] = &[
     &EXTERNAL_LIMITS,
     &CONSOLE,
     &SAGAS,
+    &ALERTS,
     &EVENTS,
     &SUBSCRIBE,
 ];
@@ -53,6 +54,9 @@ pub(crate) static ROOT: Table = Table {
         key("sagas", Kind::Table(&SAGAS), "Sagas: business transactions across services.")
             .otherwise("no sagas")
             .also(&["saga"]),
+        key("alerts", Kind::Table(&ALERTS), "When somebody is told that something is wrong, and where; see [alerts](alerts.md).")
+            .otherwise("they are shown, and sent nowhere")
+            .also(&["alert", "alerting", "notifications"]),
         key("events", Kind::Table(&EVENTS), "Events: who receives which topic.")
             .otherwise("no subscriptions")
             .also(&["event"]),
@@ -410,6 +414,27 @@ pub(crate) static SAGAS: Table = Table {
         )
         .otherwise("SQLite, in `.isles/sagas.db`")
         .also(&["database", "database_url", "url", "postgres"]),
+    ],
+};
+
+pub(crate) static ALERTS: Table = Table {
+    title: "alerts",
+    doc: "What somebody has to be told of.",
+    keys: &[
+        key(
+            "webhook",
+            Kind::Template,
+            "A URL to which alerts are sent, in the format of Alertmanager's webhooks; may contain `${env.NAME}` and `${secret.NAME}`.",
+        )
+        .otherwise("they are only shown")
+        .also(&["url", "receiver", "webhook_url"]),
+        key(
+            "availability",
+            Kind::Number(50.0, 99.999),
+            "Percent of the calls of each service that are to go well: its error budget is what is left.",
+        )
+        .default("99.9")
+        .also(&["objective", "slo", "target"]),
     ],
 };
 
