@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
 
 use crate::api::{
-    Accepted, AppStatus, Begun, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry, LogQuery,
-    Measured, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery,
-    Spans, Traffic, UsageReport,
+    Accepted, AppStatus, Begun, Declared, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry,
+    LogQuery, Measured, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
+    SpanQuery, Spans, Traffic, UsageReport,
 };
 
 /// A running app, as the API sees it.
@@ -23,6 +23,9 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Replaces the replicas of `service` one after the other. Returns when that is recorded.
     fn restart(&self, service: &str) -> BoxFuture<'_, Result<Accepted, Refusal>>;
+
+    /// What is declared and in force.
+    fn declared(&self) -> Declared;
 
     /// What would be different with the manifest as it is now.
     fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanReport, Refusal>>;

@@ -50,6 +50,7 @@ pub use inner::{Inner, SAGAS, Sagas, TELEMETRY};
 pub use lock::{Lock, LockError};
 pub use paths::Paths;
 pub use release::Release;
+pub use routes::route_name;
 pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
 pub use telemetry::alerts;

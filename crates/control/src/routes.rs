@@ -108,6 +108,11 @@ fn certificate(tls: &GatewayTls, paths: &Paths) -> TlsSource {
     }
 }
 
+/// How people name a route of the gateway.
+pub fn route_name(declared: &model::GatewayRoute) -> String {
+    route(declared).name()
+}
+
 /// The gateway's route as the data plane is told of it.
 pub(crate) fn route(route: &model::GatewayRoute) -> Route {
     Route {

@@ -1,5 +1,7 @@
 //! Text with `${…}` in it, parsed once when the manifest is read and filled in for each replica.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::names::ServiceName;
@@ -63,6 +65,42 @@ pub enum CallPart {
     Port,
     /// `host:port`.
     Addr,
+}
+
+/// As it is written in a manifest.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.0 {
+            match segment {
+                Segment::Literal(text) => f.write_str(&text.replace("${", "$${"))?,
+                Segment::Variable(variable) => write!(f, "${{{variable}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stands between `${` and `}`.
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data => f.write_str("data"),
+            Self::Port => f.write_str("port"),
+            Self::Host => f.write_str("host"),
+            Self::Env { name, default: None } => write!(f, "env.{name}"),
+            Self::Env { name, default: Some(default) } => write!(f, "env.{name}:-{default}"),
+            Self::Secret { name } => write!(f, "secret.{name}"),
+            Self::Call { callee, part } => {
+                let part = match part {
+                    CallPart::Url => "url",
+                    CallPart::Host => "host",
+                    CallPart::Port => "port",
+                    CallPart::Addr => "addr",
+                };
+                write!(f, "calls.{callee}.{part}")
+            }
+        }
+    }
 }
 
 impl Template {

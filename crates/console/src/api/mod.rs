@@ -3,6 +3,7 @@
 //! All times are Unix milliseconds. Readers accept fields and values they do not know, so an older command line
 //! can speak to a newer platform: a state it has never heard of becomes `Unknown`.
 
+mod declared;
 mod deploys;
 mod drift;
 mod events;
@@ -15,6 +16,7 @@ mod usage;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use declared::{Declared, DeclaredService};
 pub use deploys::{
     Begun, ChangeInfo, DeployRequest, Deployed, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
     RolloutNote, RolloutStatus,

@@ -18,7 +18,7 @@ pub fn section(service: &str, usage: &UsageReport, drift: &DriftReport, now: u64
             }
             @if !usage.routes.is_empty() { h3 { "Routes of the gateway" } (routes(usage)) }
         }
-        section { h2 { "Contract and drift" } (found(service, drift, now)) }
+        section #contract { h2 { "Contract and drift" } (found(service, drift, now)) }
     }
 }
 

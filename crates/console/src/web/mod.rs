@@ -8,6 +8,7 @@ mod contract;
 pub mod guard;
 mod live;
 mod logs;
+mod manifest;
 mod map;
 mod overview;
 mod page;
@@ -68,6 +69,7 @@ enum Page {
     Sagas(sagas::Filter),
     Saga(String),
     Timeline(timeline::Filter),
+    Manifest,
 }
 
 impl Web {
@@ -85,6 +87,7 @@ impl Web {
             Page::Sagas(filter) => sagas::list(self, filter).await,
             Page::Saga(id) => sagas::one(self, id).await,
             Page::Timeline(filter) => timeline::fragment(self, filter).await,
+            Page::Manifest => manifest::fragment(self).await,
         }
     }
 
@@ -138,6 +141,7 @@ fn router(platform: Arc<dyn Platform>, more: Router, guard: Guard, shutdown: Can
         .route("/traces/{id}", get(one_trace))
         .route("/logs", get(logs_page))
         .route("/timeline", get(timeline_page))
+        .route("/manifest", get(manifest_page))
         .route("/sagas", get(sagas_list))
         .route("/sagas/{id}", get(one_saga))
         .route("/sagas/{id}/{order}", post(order_saga))
@@ -209,6 +213,10 @@ async fn logs_page(
     headers: HeaderMap,
 ) -> Response {
     web.answer(&headers, Page::Logs(filter)).await
+}
+
+async fn manifest_page(State(web): State<Web>, headers: HeaderMap) -> Response {
+    web.answer(&headers, Page::Manifest).await
 }
 
 async fn timeline_page(

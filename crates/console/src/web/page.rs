@@ -8,12 +8,13 @@ use super::{Fragment, Page};
 use crate::Refusal;
 use crate::api::AppStatus;
 
-const PLACES: [(&str, &str); 5] = [
+const PLACES: [(&str, &str); 6] = [
     ("/", "Overview"),
     ("/timeline", "Timeline"),
     ("/traces", "Traces"),
     ("/logs", "Logs"),
     ("/sagas", "Sagas"),
+    ("/manifest", "Manifest"),
 ];
 
 impl Page {
@@ -25,6 +26,7 @@ impl Page {
             Self::Logs(_) => "/logs",
             Self::Sagas(_) | Self::Saga(_) => "/sagas",
             Self::Timeline(_) => "/timeline",
+            Self::Manifest => "/manifest",
         }
     }
 }

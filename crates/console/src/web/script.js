@@ -44,7 +44,7 @@ document.addEventListener("submit", (event) => {
 let before = "";
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const places = { o: "/", t: "/traces", l: "/logs", s: "/sagas", i: "/timeline" };
+  const places = { o: "/", t: "/traces", l: "/logs", s: "/sagas", i: "/timeline", m: "/manifest" };
   if (before === "g" && places[event.key]) location.assign(places[event.key]);
   before = event.key;
 });

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use console::api::{
-    Accepted, AppEvent, AppState, AppStatus, Begun, ChangeInfo, DeployRequest, Deployed, DriftFinding,
-    DriftReport, EdgeMetrics, EventQuery, Events, LogEntry, LogQuery, LogStream, Measured, MetricPoint,
-    MetricsQuery, MetricsReport, OperationDrift, OperationUsage, PlanReport, PlanRequest, ReleaseInfo,
-    ReplicaStatus, RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic,
-    Undocumented, UsageReport,
+    Accepted, AppEvent, AppState, AppStatus, Begun, ChangeInfo, Declared, DeclaredService, DeployRequest,
+    Deployed, DriftFinding, DriftReport, EdgeMetrics, EventQuery, Events, LogEntry, LogQuery, LogStream,
+    Measured, MetricPoint, MetricsQuery, MetricsReport, OperationDrift, OperationUsage, PlanReport,
+    PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span,
+    SpanQuery, Spans, Traffic, Undocumented, UsageReport,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -148,6 +148,21 @@ impl Platform for InMemory {
 
     fn open_metrics(&self) -> BoxFuture<'_, Result<String, Refusal>> {
         Box::pin(async { Ok("# EOF\n".to_owned()) })
+    }
+
+    fn declared(&self) -> Declared {
+        let service = DeclaredService {
+            name: self.status.borrow().services[0].name.clone(),
+            command: "./orders --from <here>".to_owned(),
+            scale: "1 to 4".to_owned(),
+            calls: vec!["nobody".to_owned()],
+            memory: Some(1_000_000),
+            env: vec![("TOKEN".to_owned(), "${secret.TOKEN}".to_owned())],
+            ..DeclaredService::default()
+        };
+        let routes = vec![("/api".to_owned(), service.name.clone())];
+        let gateway = Some(("127.0.0.1:8080".to_owned(), routes));
+        Declared { file: "/app/isles.toml".to_owned(), gateway, services: vec![service], externals: vec![] }
     }
 
     fn measured(&self, _: &str) -> Vec<Measured> {

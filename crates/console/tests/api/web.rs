@@ -261,6 +261,23 @@ async fn a_trace_shows_what_services_tell_of_their_own_work() {
 }
 
 #[tokio::test]
+async fn the_manifest_is_beside_what_is_so() {
+    let served = serve().await;
+    let page = served.get("/manifest").await.body;
+    for part in [
+        "/app/isles.toml",
+        "1 to 4",
+        "./orders --from &lt;here&gt;",
+        "there is no such edge",
+        "TOKEN=${secret.TOKEN}",
+        "127.0.0.1:8080",
+        "ready of",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
+
+#[tokio::test]
 async fn the_timeline_shows_what_happened_below_what_was_called() {
     let page = serve().await.get("/timeline").await.body;
     for part in

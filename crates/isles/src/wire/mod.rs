@@ -2,6 +2,7 @@
 
 mod alerts;
 mod console;
+mod declared;
 mod deploys;
 mod drift;
 mod logs;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
-    Accepted, AppEvent, AppStatus, Begun, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry,
-    LogQuery, Measured, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
-    Span, SpanQuery, Spans, Traffic, UsageReport,
+    Accepted, AppEvent, AppStatus, Begun, Declared, DeployRequest, Deployed, DriftReport, EventQuery, Events,
+    LogEntry, LogQuery, Measured, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo,
+    RollbackRequest, Span, SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::{Platform, Refusal};
 use control::alerts::Alert;
@@ -22,7 +22,7 @@ use super::deploys;
 use super::logs;
 use super::metrics::Exemplar;
 use super::status::{self, About};
-use super::{drift, metrics, traffic, usage};
+use super::{declared, drift, metrics, traffic, usage};
 
 /// Spans among which exemplars are looked for.
 const EXEMPLARS: usize = 1_000;
@@ -56,7 +56,7 @@ impl Wired {
     }
 
     /// What a manifest of this app declares now.
-    async fn declared(&self, manifest: Option<String>) -> Result<DesiredState, Refusal> {
+    async fn read_manifest(&self, manifest: Option<String>) -> Result<DesiredState, Refusal> {
         let path = manifest.map_or_else(|| self.manifest.clone(), PathBuf::from);
         let read = {
             let path = path.clone();
@@ -169,14 +169,14 @@ impl Platform for Wired {
 
     fn plan(&self, request: PlanRequest) -> BoxFuture<'_, Result<PlanReport, Refusal>> {
         Box::pin(async move {
-            let declared = self.declared(request.manifest).await?;
+            let declared = self.read_manifest(request.manifest).await?;
             Ok(PlanReport { changes: deploys::changes(&self.control.plan(declared)) })
         })
     }
 
     fn deploy(&self, request: DeployRequest) -> BoxFuture<'_, Result<Deployed, Refusal>> {
         Box::pin(async move {
-            let declared = self.declared(request.manifest).await?;
+            let declared = self.read_manifest(request.manifest).await?;
             let unknown = |name: &String| refusal(Refused::UnknownService(name.clone()), &self.control);
             let only = request.services.iter().map(|name| name.parse().map_err(|_| unknown(name)));
             let only = only.collect::<Result<BTreeSet<ServiceName>, _>>()?;
@@ -251,6 +251,11 @@ impl Platform for Wired {
             let own = services.into_iter().map(|service| (self.control.points(&service), service));
             Ok(metrics::open_metrics(&report, &exemplars, counts, &own.collect::<Vec<_>>()))
         })
+    }
+
+    fn declared(&self) -> Declared {
+        let desired = self.control.status().borrow().desired.clone();
+        declared::declared(self.manifest.display().to_string(), &desired)
     }
 
     fn measured(&self, service: &str) -> Vec<Measured> {

@@ -46,6 +46,7 @@ const PAGES = [
   ["traces", "/traces"],
   ["logs", "/logs"],
   ["sagas", "/sagas"],
+  ["manifest", "/manifest"],
 ];
 
 for (const [name, settings] of [
