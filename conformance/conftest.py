@@ -34,6 +34,9 @@ service = "web"
 [[gateway.routes]]
 path = "/telling"
 service = "telling"
+[[gateway.routes]]
+path = "/node"
+service = "telling-node"
 [console]
 listen = "127.0.0.1:{console}"
 [services.interop]
@@ -54,6 +57,10 @@ dir = "services"
 command = "python3 telling.py"
 health = "/health"
 calls = ["telling-grpc"]
+[services.telling-node]
+dir = "services"
+command = "node telling.cjs"
+health = "/health"
 [services.telling-grpc]
 dir = "services"
 command = "python3 telling.py grpc"

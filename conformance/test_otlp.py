@@ -41,6 +41,23 @@ def test_one_request_is_one_trace_across_services_and_their_own_spans(app):
     assert trace in {span["trace"] for each in found for span in each}
 
 
+def test_the_sdk_for_node_sends_json(app):
+    trace = json.loads(app.get("/node"))["trace"]
+
+    def both():
+        done = app.isles("trace", trace, "--json", may_fail=True)
+        spans = json.loads(done) if done.startswith("[") else []
+        return spans if len(spans) == 2 else None
+
+    passage, work = until("the passage, and the span of the service", both)
+    assert (work["parent"], work["callee"], work["kind"]) == (passage["id"], "telling-node", "server")
+    assert (work["kept"], work["message"]) == ("failed", "it went wrong")
+    attributes = work["attributes"]
+    assert (attributes["order.id"], attributes["ratio"], attributes["list"]) == ("N-42", "0.5", '["a","b"]')
+    assert attributes["service.instance.id"] == "telling-node-1"
+    assert work["events"][0]["attributes"]["exception.message"] == "nobody to call"
+
+
 def test_lines_are_in_the_log_of_their_replica_with_their_trace(app):
     trace = json.loads(app.get("/telling/b"))["trace"]
     for service in ("telling", "telling-grpc"):

@@ -4,6 +4,13 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span as _, SpanKind, Status, Tracer as _, TracerProvider as _};
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::{Value, json};
 use testkit::{App, request, wait_until};
 
@@ -103,4 +110,52 @@ fn nobody_sends_in_the_name_of_another() {
     let sent = send(to, TRACE, "web", "forged");
     assert!(sent.is_err() || sent.is_ok_and(|status| status != 200), "this process is no replica of web");
     assert!(spans(&app, TRACE).is_empty());
+}
+
+/// How the SDK sends: the connection is all that is ours.
+#[derive(Debug)]
+struct Client;
+
+#[async_trait::async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let (head, body) = request.into_parts();
+        let asked = reqwest::Client::new().post(head.uri.to_string()).headers(head.headers).body(body);
+        // The SDK's own thread, on which nothing of tokio runs.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (status, body) = runtime.block_on(async {
+            let answer = asked.send().await?;
+            Ok::<_, reqwest::Error>((answer.status(), answer.bytes().await?))
+        })?;
+        Ok(Response::builder().status(status).body(body)?)
+    }
+}
+
+#[test]
+fn the_sdk_for_rust_is_taken_as_it_comes() {
+    let app = app(false);
+    let to = endpoint(&app);
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(Client)
+        .with_endpoint(format!("http://{to}/v1/traces"))
+        .build()
+        .unwrap();
+    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
+    let tracer = provider.tracer("test");
+    let mut span = tracer.span_builder("reserve").with_kind(SpanKind::Consumer).start(&tracer);
+    span.set_attribute(KeyValue::new("items", 3));
+    span.add_event("queue was empty", vec![KeyValue::new("queue", "stock")]);
+    span.set_status(Status::error("sold out"));
+    let trace = span.span_context().trace_id().to_string();
+    span.end();
+    provider.shutdown().unwrap();
+    let found = spans(&app, &trace);
+    let [span] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (&span["name"], &span["kind"], &span["kept"]),
+        (&"reserve".into(), &"consumer".into(), &"failed".into())
+    );
+    assert_eq!((&span["message"], &span["attributes"]["items"]), (&"sold out".into(), &3.into()));
+    assert_eq!(span["events"][0]["attributes"]["queue"], "stock");
 }

@@ -99,7 +99,7 @@ env = { MODE = "fast", DB_PASSWORD = "hunter2", API_TOKEN = "${secret.TOKEN}", P
         assert_eq!(declared.gateway.unwrap().1, [("GET /api".to_owned(), "web".to_owned())]);
         assert_eq!(declared.externals, [("mail".to_owned(), "https://mail.example".to_owned())]);
         let web = &declared.services[0];
-        assert_eq!(web.command, "./web --port ${port} --from ${data}/x");
+        assert!(web.command.ends_with("/web --port ${port} --from ${data}/x"), "{}", web.command);
         assert_eq!(
             (web.scale.as_str(), web.health.as_str()),
             ("1 to 4, one for 10 requests at once", "GET /health")
