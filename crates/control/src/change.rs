@@ -81,6 +81,7 @@ pub fn changes(before: &DesiredState, after: &DesiredState) -> Vec<Change> {
     let sagas = before.saga_files != after.saga_files || before.saga_store != after.saga_store;
     app("sagas", sagas, Effect::NextUp);
     app("alerts", before.alerts != after.alerts, Effect::AtOnce);
+    app("telemetry", before.telemetry != after.telemetry, Effect::AtOnce);
     app("events", before.subscriptions != after.subscriptions, Effect::NextUp);
     let gateway = compare(before.gateway.as_ref(), after.gateway.as_ref());
     changes.extend(gateway.map(|(kind, keys)| Change {

@@ -251,6 +251,20 @@ impl Control {
         Ok((found.map_err(|e| Refused::Store(e.to_string()))?, counts))
     }
 
+    /// The oldest spans that were not sent on, at most so many, and a number for [`Control::exported`].
+    pub async fn spans_to_export(&self, most: usize) -> Result<(Vec<KeptSpan>, i64), Refused> {
+        let traces = self.world.traces.clone();
+        let read = spawn_blocking(move || traces.unsent(most)).await;
+        read.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
+    }
+
+    /// Spans up to a number were sent on.
+    pub async fn exported(&self, number: i64) -> Result<(), Refused> {
+        let traces = self.world.traces.clone();
+        let written = spawn_blocking(move || traces.sent(number)).await;
+        written.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
+    }
+
     /// What takes the telemetry that services send.
     pub fn intake(&self) -> Arc<dyn Intake> {
         Arc::new(ToWorld(self.world.clone()))

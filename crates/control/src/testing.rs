@@ -80,6 +80,7 @@ pub fn desired<const N: usize>(services: [ServiceSpec; N]) -> DesiredState {
         saga_store: None,
         subscriptions: vec![],
         alerts: Default::default(),
+        telemetry: Default::default(),
     }
 }
 

@@ -1,48 +1,10 @@
 //! What somebody has to be told of: shown, on the timeline, and sent to a webhook until it is taken.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::net::SocketAddr;
 
 use serde_json::Value;
-use testkit::{App, wait_until};
-
-/// What a webhook was sent: the path, and the body.
-type Sent = Arc<Mutex<Vec<(String, Value)>>>;
-
-/// A webhook that refuses the first alert once.
-fn webhook() -> (SocketAddr, Sent) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let sent = Sent::default();
-    let taken = sent.clone();
-    std::thread::spawn(move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let mut stream = BufReader::new(stream.unwrap());
-            let (mut first, mut length) = (String::new(), 0);
-            stream.read_line(&mut first).unwrap();
-            loop {
-                let mut line = String::new();
-                stream.read_line(&mut line).unwrap();
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                if line == "\r\n" {
-                    break;
-                }
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).unwrap();
-            let status = if number == 0 { "503 Service Unavailable" } else { "204 No Content" };
-            let path = first.split(' ').nth(1).unwrap().to_owned();
-            taken.lock().unwrap().push((path, serde_json::from_slice(&body).unwrap()));
-            let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-            let _ = stream.get_mut().write_all(answer.as_bytes());
-        }
-    });
-    (address, sent)
-}
+use testkit::{App, Receiver, wait_until};
 
 fn app(webhook: SocketAddr) -> App {
     let app = App::new(&format!(
@@ -79,18 +41,19 @@ fn alerts(app: &App) -> Vec<(String, String)> {
 }
 
 /// The first that a webhook was sent of a name and a status, and how many of them.
-fn told(sent: &Sent, name: &str, status: &str) -> Option<(Value, usize)> {
-    let sent = sent.lock().unwrap();
+fn told(webhook: &Receiver, name: &str, status: &str) -> Option<(Value, usize)> {
+    let sent = webhook.received();
+    let bodies = sent.iter().map(|sent| serde_json::from_slice::<Value>(&sent.body).unwrap());
     let mut these =
-        sent.iter().filter(|(_, body)| body["commonLabels"]["alertname"] == name && body["status"] == status);
-    let first = these.next()?.1.clone();
+        bodies.filter(|body| body["commonLabels"]["alertname"] == name && body["status"] == status);
+    let first = these.next()?;
     Some((first, 1 + these.count()))
 }
 
 #[test]
 fn a_burnt_error_budget_and_a_crash_loop_are_told_until_somebody_takes_it_and_when_they_are_over() {
-    let (address, sent) = webhook();
-    let app = app(address);
+    let sent = Receiver::start(&[503]);
+    let app = app(sent.address());
     assert!(alerts(&app).is_empty());
 
     // Every request fails, which is far more than one in a thousand.
@@ -124,7 +87,7 @@ fn a_burnt_error_budget_and_a_crash_loop_are_told_until_somebody_takes_it_and_wh
     assert!(ended["endsAt"].as_str() > ended["startsAt"].as_str(), "{ended}");
     assert_eq!(told(&sent, "CrashLoop", "firing").unwrap().1, 1, "told once, however often it crashed");
 
-    assert!(sent.lock().unwrap().iter().all(|(path, _)| path == "/s3cret-path"));
+    assert!(sent.received().iter().all(|sent| sent.path == "/s3cret-path"));
     let log = app.control_log();
     assert!(log.contains("503") && !log.contains("s3cret"), "{log}");
 }

@@ -12,7 +12,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::{Value, json};
-use testkit::{App, request, wait_until};
+use testkit::{App, Receiver, request, wait_until};
 
 const SERVICES: &str = r#"
 [services.web]
@@ -27,8 +27,13 @@ service = "web"
 "#;
 
 fn app(verify: bool) -> App {
+    app_with(verify, "")
+}
+
+/// With more in the manifest.
+fn app_with(verify: bool, more: &str) -> App {
     let head =
-        format!("name = \"test\"\nverify_callers = {verify}\n[gateway]\nlisten = \"127.0.0.1:8080\"\n");
+        format!("name = \"test\"\nverify_callers = {verify}\n{more}[gateway]\nlisten = \"127.0.0.1:8080\"\n");
     let scripted = testkit::scripted_service();
     let app = App::of_manifest(&(head + &SERVICES.replace("{scripted}", scripted.to_str().unwrap())), &[]);
     app.up();
@@ -158,4 +163,44 @@ fn the_sdk_for_rust_is_taken_as_it_comes() {
     );
     assert_eq!((&span["message"], &span["attributes"]["items"]), (&"sold out".into(), &3.into()));
     assert_eq!(span["events"][0]["attributes"]["queue"], "stock");
+}
+
+#[test]
+fn what_is_kept_is_sent_on_once_from_where_it_was_left_off() {
+    let back_end = Receiver::start(&[503]);
+    let export = format!(
+        "[telemetry]\nexport = \"http://{}/base/\"\nheaders = {{ X-Key = \"${{env.EXPORT_KEY:-k3y}}\" }}\n",
+        back_end.address()
+    );
+    let app = app_with(false, &export);
+    // How often the back end was sent a text.
+    let times = |text: &str| {
+        let has = |body: &[u8]| body.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+        back_end.received().iter().filter(|sent| has(&sent.body)).count()
+    };
+    // What came before anything is sent on is not: only from the first look on.
+    let number = std::cell::Cell::new(1000);
+    let asked = || {
+        number.set(number.get() + 1);
+        app.get(&format!("/before-{}", number.get())).unwrap();
+        back_end.received().len()
+    };
+    wait_until("two exports", asked, |count| *count > 1);
+    app.get("/first").unwrap();
+    send(endpoint(&app), TRACE, "web", "own work").unwrap();
+    wait_until("a passage is sent on", || times("/first"), |count| *count == 1);
+    wait_until("and what a service sent", || times("own work"), |count| *count == 1);
+    let sent = back_end.received();
+    assert!(sent.iter().all(|s| s.path == "/base/v1/traces" && s.head.contains("x-key: k3y")), "{sent:?}");
+    let refused = String::from_utf8_lossy(&sent[0].body).into_owned();
+    let at = refused.find("/before-").unwrap();
+    assert_eq!(times(&refused[at..at + "/before-1000".len()]), 2, "what was refused came again");
+    let log = app.control_log();
+    assert!(log.contains("503") && !log.contains("k3y"), "{log}");
+
+    app.kill(pid(&app));
+    app.up();
+    app.get("/second").unwrap();
+    wait_until("it goes on", || times("/second"), |count| *count == 1);
+    assert_eq!((times("/first"), times("own work")), (1, 1), "and sends nothing twice");
 }

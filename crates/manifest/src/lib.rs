@@ -148,7 +148,7 @@ fn read<'a>(tree: &'a DeTable<'a>, sink: &'a Sink<'a>) -> Option<DesiredState> {
     let verify_callers = root.boolean("verify_callers");
     let console = outside::console(&root, &listeners);
     let (saga_files, saga_store) = outside::sagas(&root);
-    let alerts = outside::alerts(&root);
+    let (alerts, telemetry) = (outside::alerts(&root), outside::telemetry(&root));
     let subscriptions = outside::subscriptions(&root, &names);
     root.done();
     listeners.check();
@@ -167,6 +167,7 @@ fn read<'a>(tree: &'a DeTable<'a>, sink: &'a Sink<'a>) -> Option<DesiredState> {
         saga_store,
         subscriptions,
         alerts,
+        telemetry,
     })
 }
 

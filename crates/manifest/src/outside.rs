@@ -1,11 +1,12 @@
-//! `[external.NAME]`, `[console]`, `[sagas]`, `[alerts]` and `[events]`.
+//! `[external.NAME]`, `[console]`, `[sagas]`, `[alerts]`, `[telemetry]` and `[events]`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
 use model::{
-    Alerts, Console, EventSubscription, External, ExternalLimits, ExternalUrl, ServiceName, Template,
+    Alerts, Console, EventSubscription, External, ExternalLimits, ExternalUrl, ServiceName, Telemetry,
+    Template,
 };
 
 use crate::code;
@@ -142,17 +143,44 @@ fn store(value: &Value<'_>) -> Option<Template> {
 /// When somebody is told that something is wrong, and where.
 pub(crate) fn alerts(root: &Section<'_>) -> Alerts {
     let table = root.section("alerts").unwrap_or_else(|| Section::empty(root.sink, &ALERTS));
-    let webhook = table.get("webhook").and_then(|value| webhook(&value));
+    let webhook = table.get("webhook");
+    let webhook = webhook.and_then(|value| by_http(&value, "alerts", "https://hooks.example/${secret.HOOK}"));
     let availability = table.number("availability");
     table.done();
     Alerts { webhook, availability }
 }
 
-fn webhook(value: &Value<'_>) -> Option<Template> {
+/// Where telemetry is sent on to.
+pub(crate) fn telemetry(root: &Section<'_>) -> Telemetry {
+    let Some(table) = root.section("telemetry") else { return Telemetry::default() };
+    let export = table.get("export");
+    let export = export.and_then(|value| by_http(&value, "spans", "http://127.0.0.1:4318"));
+    let headers = table.get("headers").map(headers).unwrap_or_default();
+    table.done();
+    Telemetry { export, headers }
+}
+
+/// Names that are fields of HTTP, which have no case.
+fn headers(value: Value<'_>) -> BTreeMap<String, Template> {
+    let mut headers = BTreeMap::new();
+    for (name, _, value) in value.map() {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let Some(text) = value.some_text() else { continue };
+        if name.is_empty() || !name.bytes().all(good) {
+            let hint = "letters, digits, `-`, `_` and `.`".into();
+            value.bad(format!("`{name}` is no name of a header field"), Some(hint));
+            continue;
+        }
+        let scope = Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App };
+        headers.insert(name.to_ascii_lowercase(), scope.template(text, &value.span()));
+    }
+    headers
+}
+
+fn by_http(value: &Value<'_>, what: &str, example: &str) -> Option<Template> {
     let text = value.some_text()?;
     if !["https://", "http://", "${"].iter().any(|start| text.starts_with(start)) {
-        let hint = "a URL such as `https://hooks.example/${secret.HOOK}`".into();
-        value.bad("alerts are sent by HTTP".to_owned(), Some(hint));
+        value.bad(format!("{what} are sent by HTTP"), Some(format!("a URL such as `{example}`")));
         return None;
     }
     let scope = Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App };

@@ -183,17 +183,11 @@ fn environment(service: &Section<'_>, calls: &[PlacedCall], scope: &Scope<'_>) -
         }
     }
     let Some(value) = service.get("env") else { return BTreeMap::new() };
-    let (Kind::Map(kind), Some(table)) = (value.kind, value.node.get_ref().as_table()) else {
-        value.wrong_type();
-        return BTreeMap::new();
-    };
     let mut env = BTreeMap::new();
-    for (key, node) in table {
-        let (name, span) = (key.get_ref().as_ref(), key.span());
+    for (name, span, value) in value.map() {
         if let Some(fault) = variable_fault(name, span, &callees) {
             scope.sink.push(fault);
         }
-        let value = Value { name, kind, node, ..value };
         if let Some(text) = value.text() {
             env.insert(name.to_owned(), scope.template(text, &value.span()));
         }

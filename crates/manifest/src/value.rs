@@ -243,6 +243,19 @@ impl<'a> Value<'a> {
         None
     }
 
+    /// What a table of any keys holds, with the place of each key.
+    pub(crate) fn map(self) -> Vec<(&'a str, Range<usize>, Value<'a>)> {
+        let (Kind::Map(kind), Some(table)) = (self.kind, self.node.get_ref().as_table()) else {
+            self.wrong_type();
+            return Vec::new();
+        };
+        let entries = table.iter().map(|(key, node)| {
+            let name: &str = key.get_ref();
+            (name, key.span(), Value { name, kind, node, ..self })
+        });
+        entries.collect()
+    }
+
     /// The entries of an array, each of the kind that the list takes; empty with a fault where it is none.
     pub(crate) fn items(self) -> Vec<Value<'a>> {
         let Some(array) = self.node.get_ref().as_array() else {

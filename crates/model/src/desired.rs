@@ -37,6 +37,9 @@ pub struct DesiredState {
     /// When somebody is told that something is wrong, and where.
     #[serde(default)]
     pub alerts: Alerts,
+    /// Where telemetry is sent on to.
+    #[serde(default)]
+    pub telemetry: Telemetry,
 }
 
 impl DesiredState {
@@ -455,6 +458,15 @@ pub struct ExternalLimits {
 pub struct Console {
     /// Where it listens.
     pub listen: SocketAddr,
+}
+
+/// `[telemetry]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telemetry {
+    /// Another back end that takes OTLP over HTTP: its URL, without `/v1/traces`.
+    pub export: Option<Template>,
+    /// Header fields for it.
+    pub headers: BTreeMap<String, Template>,
 }
 
 /// `[alerts]`.

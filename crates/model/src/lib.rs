@@ -21,6 +21,7 @@ pub use desired::{
     AccessLog, Alerts, Build, Call, Command, Console, Deploy, DeployStrategy, DesiredState, Edge,
     EventSubscription, External, ExternalLimits, ExternalUrl, Gateway, GatewayRoute, GatewayTls, Health,
     HealthCheck, Limits, Pace, Protocol, RateLimit, Scale, ServiceSpec, Sticky, StopPolicy, StopSignal,
+    Telemetry,
 };
 pub use histogram::Histogram;
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};

@@ -14,10 +14,11 @@ use crate::file::{self, count, number};
 /// `words` has no text of its own: it is an index of words to the numbers of spans.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS spans (
-  n INTEGER PRIMARY KEY, trace BLOB NOT NULL, id INTEGER NOT NULL, start INTEGER NOT NULL, duration INTEGER NOT NULL,
+  n INTEGER PRIMARY KEY AUTOINCREMENT, trace BLOB NOT NULL, id INTEGER NOT NULL, start INTEGER NOT NULL, duration INTEGER NOT NULL,
   service TEXT NOT NULL, caller TEXT, failed INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (trace, id)) STRICT;
 CREATE INDEX IF NOT EXISTS spans_by_time ON spans (start);
 CREATE INDEX IF NOT EXISTS spans_failed ON spans (start) WHERE failed;
+CREATE TABLE IF NOT EXISTS sent (one INTEGER PRIMARY KEY CHECK (one = 1), n INTEGER NOT NULL) STRICT;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, content='', contentless_delete=1);
 ";
 
@@ -173,6 +174,31 @@ impl SpanStore {
             found.push(serde_json::from_str(&body?)?);
         }
         Ok(found)
+    }
+
+    /// The oldest spans that were not sent on, and the number of the last of them. What was there before anything was to be sent
+    /// on never is.
+    pub fn unsent(&mut self, most: usize) -> Result<(Vec<KeptSpan>, i64), StoreError> {
+        let begin = "INSERT OR IGNORE INTO sent VALUES (1, (SELECT COALESCE(MAX(n), 0) FROM spans))";
+        self.connection.execute(begin, [])?;
+        let mut find = self
+            .connection
+            .prepare_cached("SELECT n, body FROM spans WHERE n > (SELECT n FROM sent) ORDER BY n LIMIT ?1")?;
+        let rows =
+            find.query_map([number(most as u64)], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        let (mut spans, mut last) = (Vec::new(), 0);
+        for row in rows {
+            let (n, body): (i64, String) = row?;
+            spans.push(serde_json::from_str(&body)?);
+            last = n;
+        }
+        Ok((spans, last))
+    }
+
+    /// Those up to a number were sent on.
+    pub fn sent(&mut self, n: i64) -> Result<(), StoreError> {
+        self.connection.execute("UPDATE sent SET n = MAX(n, ?1)", [n])?;
+        Ok(())
     }
 
     pub fn bytes(&self) -> Result<u64, StoreError> {

@@ -158,6 +158,23 @@ impl Traces {
         Ok(found)
     }
 
+    /// The oldest written spans that were not sent on to another back end, at most so many, and a number for [`Traces::sent`]. The
+    /// first call begins with what comes after it. Blocks.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn unsent(&self, most: usize) -> Result<(Vec<KeptSpan>, i64), StoreError> {
+        lock(&self.writer).unsent(most)
+    }
+
+    /// Spans up to a number were sent on; that outlives the process. Blocks.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn sent(&self, number: i64) -> Result<(), StoreError> {
+        lock(&self.writer).sent(number)
+    }
+
     /// What the store takes, in bytes. Blocks.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub(crate) static ALL: &[&Table] = &[
     &CONSOLE,
     &SAGAS,
     &ALERTS,
+    &TELEMETRY,
     &EVENTS,
     &SUBSCRIBE,
 ];
@@ -57,6 +58,9 @@ pub(crate) static ROOT: Table = Table {
         key("alerts", Kind::Table(&ALERTS), "When somebody is told that something is wrong, and where; see [alerts](alerts.md).")
             .otherwise("they are shown, and sent nowhere")
             .also(&["alert", "alerting", "notifications"]),
+        key("telemetry", Kind::Table(&TELEMETRY), "Where telemetry is sent on to; see [signals](signals.md).")
+            .otherwise("it is kept here alone")
+            .also(&["otel", "opentelemetry", "otlp", "tracing"]),
         key("events", Kind::Table(&EVENTS), "Events: who receives which topic.")
             .otherwise("no subscriptions")
             .also(&["event"]),
@@ -435,6 +439,23 @@ pub(crate) static ALERTS: Table = Table {
         )
         .default("99.9")
         .also(&["objective", "slo", "target"]),
+    ],
+};
+
+pub(crate) static TELEMETRY: Table = Table {
+    title: "telemetry",
+    doc: "Another back end for what is kept.",
+    keys: &[
+        key(
+            "export",
+            Kind::Template,
+            "The URL of a back end that takes OTLP over HTTP, without `/v1/traces`, such as `http://127.0.0.1:4318`; may contain `${env.NAME}` and `${secret.NAME}`.",
+        )
+        .otherwise("spans are sent nowhere")
+        .also(&["endpoint", "url", "otlp"]),
+        key("headers", Kind::Map(&Kind::Template), "Header fields for it; values may contain `${env.NAME}` and `${secret.NAME}`.")
+            .otherwise("none")
+            .also(&["header"]),
     ],
 };
 

@@ -1,13 +1,15 @@
-//! OTLP 1.x in (<https://opentelemetry.io/docs/specs/otlp/>): what services tell of themselves, cut to size.
+//! OTLP 1.x (<https://opentelemetry.io/docs/specs/otlp/>): what services tell of themselves, cut to size, and what is sent on.
 //!
 //! Nothing in a message is trusted but for what it says of the service that sent it: whose it is says the edge that it came by.
 
 mod api;
 mod decode;
+mod encode;
 mod values;
 
 pub use api::{CALLER, Intake, router};
 pub use decode::{Malformed, Wire, logs, points, spans};
+pub use encode::export;
 
 /// A line that a service logged by OTLP.
 #[derive(Debug, Clone, PartialEq, Eq)]
