@@ -6,14 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{DesiredState, KeptSpan, ServiceName, ServiceSpec};
+use model::{DesiredState, ServiceName, ServiceSpec};
 use planner::rollout::Rollout;
 use supervisor::Supervisor;
-use telemetry::alerts::Calls;
-use telemetry::otlp::Intake;
-use telemetry::{
-    Counts, Event, Limits, Line, Measured, Metrics, Points, Span, SpanQuery, TraceLimits, Traces, Wanted,
-};
+use telemetry::{Limits, Metrics, Points, TraceLimits, Traces};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +21,6 @@ use crate::deploy::{self, DeployOrder};
 use crate::edges::{edge_addresses, keep_port, open_port};
 use crate::gate::Gate;
 use crate::inner::{Inner, SAGAS};
-use crate::intake::ToWorld;
 use crate::lock::{Lock, LockError};
 use crate::loops::{open_data_plane, start_loops, watch_status};
 use crate::metrics;
@@ -130,7 +125,7 @@ pub enum Refused {
 
 /// A running control plane. Dropping it leaves services and data plane running, as killing it does.
 pub struct Control {
-    world: Arc<World>,
+    pub(crate) world: Arc<World>,
     status: watch::Receiver<Arc<Status>>,
     data_plane: tokio::sync::Mutex<Option<JoinHandle<DataPlaneLoop>>>,
     data_plane_stop: CancellationToken,
@@ -233,68 +228,6 @@ impl Control {
         Ok(rows.used(operations, routes.into_iter()))
     }
 
-    /// The calls of the edges to `service`, or of all, over time; with the seconds of a point.
-    pub async fn metrics(&self, service: Option<&str>, span: Span) -> Result<(u64, Vec<Line>), Refused> {
-        let name = service.map(|name| self.service(name)).transpose()?.map(|service| service.name);
-        let metrics = self.world.metrics.clone();
-        let read = move || metrics.read(name.as_ref().map(ServiceName::as_str), span, now() / 1000);
-        let read = spawn_blocking(read).await.map_err(|e| Refused::Store(e.to_string()))?;
-        read.map_err(|e| Refused::Store(e.to_string()))
-    }
-
-    /// The newest spans that are wanted, the newest first, and what became of all.
-    pub async fn spans(&self, query: SpanQuery) -> Result<(Vec<KeptSpan>, Counts), Refused> {
-        let traces = self.world.traces.clone();
-        let counts = traces.counts();
-        let found = spawn_blocking(move || traces.find(&query)).await;
-        let found = found.map_err(|e| Refused::Store(e.to_string()))?;
-        Ok((found.map_err(|e| Refused::Store(e.to_string()))?, counts))
-    }
-
-    /// The oldest spans that were not sent on, at most so many, and a number for [`Control::exported`].
-    pub async fn spans_to_export(&self, most: usize) -> Result<(Vec<KeptSpan>, i64), Refused> {
-        let traces = self.world.traces.clone();
-        let read = spawn_blocking(move || traces.unsent(most)).await;
-        read.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
-    }
-
-    /// Spans up to a number were sent on.
-    pub async fn exported(&self, number: i64) -> Result<(), Refused> {
-        let traces = self.world.traces.clone();
-        let written = spawn_blocking(move || traces.sent(number)).await;
-        written.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
-    }
-
-    /// What takes the telemetry that services send.
-    pub fn intake(&self) -> Arc<dyn Intake> {
-        Arc::new(ToWorld(self.world.clone()))
-    }
-
-    /// What a service measures itself, the latest of each.
-    pub fn points(&self, service: &ServiceName) -> Vec<Measured> {
-        self.world.points.of(service, now() / 1000)
-    }
-
-    /// All calls to each service within the last so many seconds.
-    pub async fn calls_within(&self, seconds: u64) -> Result<BTreeMap<ServiceName, Calls>, Refused> {
-        let metrics = self.world.metrics.clone();
-        let now = now() / 1000;
-        let read = spawn_blocking(move || metrics.sums(now.saturating_sub(seconds), now)).await;
-        read.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
-    }
-
-    /// Something happened, for the timeline.
-    pub fn happened(&self, kind: &str, service: Option<String>, text: String) {
-        self.world.metrics.happened(Event { at: now(), kind: kind.to_owned(), service, text });
-    }
-
-    /// What happened, newest first.
-    pub async fn events(&self, wanted: Wanted) -> Result<Vec<Event>, Refused> {
-        let metrics = self.world.metrics.clone();
-        let read = spawn_blocking(move || metrics.events(&wanted)).await;
-        read.map_err(|e| Refused::Store(e.to_string()))?.map_err(|e| Refused::Store(e.to_string()))
-    }
-
     /// Captured output as it comes.
     pub fn supervisor(&self) -> &Supervisor {
         &self.world.supervisor
@@ -383,7 +316,7 @@ impl Control {
         Ok((releases, rollouts.map_err(|e| Refused::Store(e.to_string()))?))
     }
 
-    fn service(&self, name: &str) -> Result<ServiceSpec, Refused> {
+    pub(crate) fn service(&self, name: &str) -> Result<ServiceSpec, Refused> {
         if self.world.mode.get() != Mode::Open {
             return Err(Refused::Stopping);
         }

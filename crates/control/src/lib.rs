@@ -37,6 +37,7 @@ mod status;
 mod store;
 #[cfg(test)]
 mod testing;
+mod told;
 pub mod traffic;
 pub mod usage;
 mod world;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Fragment, Web, words};
+use super::{Fragment, Web, line, words};
 use crate::Refusal;
 use crate::api::{LogEntry, LogQuery};
 
@@ -12,6 +12,8 @@ const READ: usize = 5_000;
 const SHOWN: usize = 300;
 /// The longest line that is shown whole.
 const LONGEST: usize = 2_000;
+/// Fields of a line that are shown.
+const FIELDS: usize = 8;
 
 /// Which lines.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -71,42 +73,24 @@ pub fn lines(entries: &[LogEntry], named: bool) -> Markup {
     }
 }
 
-/// A line; of one that is JSON, as most services write it, what people read first comes first.
-fn text(line: &str) -> Markup {
-    let object = serde_json::from_str::<serde_json::Value>(line).ok();
-    let object = object.as_ref().and_then(|value| value.as_object());
-    let field = |names: &[&str]| {
-        let mut found = names.iter().filter_map(|name| object?.get(*name)?.as_str());
-        found.next().map(str::to_owned)
-    };
-    let Some(message) = field(&["message", "msg", "body"]) else {
-        return html! { span { (words::cut(line, LONGEST)) } };
-    };
-    let level = field(&["level", "severity"]).unwrap_or_default().to_lowercase();
-    let class = match level.as_str() {
+/// A line; of one that is JSON or logfmt, as most services write it, what people read first comes first.
+fn text(text: &str) -> Markup {
+    let line = line::read(text);
+    let class = match line.level.as_str() {
         "error" | "fatal" | "critical" => "bad",
         "warn" | "warning" => "some",
         _ => "",
     };
-    html! { span class=(class) title=(words::cut(line, LONGEST)) { (level) " " (words::cut(&message, LONGEST)) } (rest(object)) }
-}
-
-/// Fields that name the trace that a line belongs to.
-const TRACE: [&str; 3] = ["trace_id", "traceId", "trace"];
-
-/// The other fields of a line, a few of them; the one that names a trace leads there.
-fn rest(object: Option<&serde_json::Map<String, serde_json::Value>>) -> Markup {
-    const KNOWN: [&str; 10] =
-        ["message", "msg", "body", "level", "severity", "timestamp", "time", "ts", "service", "target"];
-    let others = object.into_iter().flatten().filter(|(name, _)| !KNOWN.contains(&name.as_str())).take(8);
     html! {
-        @for (name, value) in others {
-            @let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    " "
-            @if TRACE.contains(&name.as_str()) && text.parse::<model::TraceId>().is_ok() {
-                a href=(format!("/traces/{text}")) { (name) "=" (text) }
+        span class=(class) title=(words::cut(text, LONGEST)) {
+            @if !line.level.is_empty() { (line.level) " " } (words::cut(&line.message, LONGEST))
+        }
+        @for (name, value) in line.fields.iter().take(FIELDS) {
+            " "
+            @if line::TRACE.contains(&name.as_str()) && line::is_trace(value) {
+                a href=(format!("/traces/{value}")) { (name) "=" (value) }
             } @else {
-                span.note { (name) "=" (words::cut(&text, 120)) }
+                span.note { (name) "=" (words::cut(value, 120)) }
             }
         }
     }
@@ -127,6 +111,8 @@ mod tests {
         let traced = shown(r#"{"msg":"m","trace_id":"0af7651916cd43dd8448eb211c80319c"}"#);
         assert!(traced.contains("href=\"/traces/0af7651916cd43dd8448eb211c80319c\""), "{traced}");
         assert!(!shown(r#"{"msg":"m","trace_id":"javascript:alert(1)"}"#).contains("href"));
+        let logfmt = shown(r#"level=warn msg="<i>late" trace_id=0af7651916cd43dd8448eb211c80319c"#);
+        assert!(logfmt.contains("warn &lt;i&gt;late") && logfmt.contains("href=\"/traces/0af7"), "{logfmt}");
         for line in ["plain <i>", "{not json", "[1]", "{\"a\":1}"] {
             assert!(
                 shown(line).contains(&line.replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"))

@@ -6,6 +6,7 @@
 mod chart;
 mod contract;
 pub mod guard;
+mod line;
 mod live;
 mod logs;
 mod manifest;
