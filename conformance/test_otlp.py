@@ -3,6 +3,8 @@ import json
 import time
 import urllib.request
 
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
 
 def until(what, look):
     end = time.monotonic() + 30
@@ -79,5 +81,7 @@ def test_numbers_are_there_for_a_scraper(app):
         return lines if len(jobs) == 2 else None
 
     lines = until("a number of each service", scraped)
+    families = {family.name: family.type for family in text_string_to_metric_families("\n".join(lines) + "\n")}
+    assert (families["telling_asked"], families["isles_request_duration_seconds"]) == ("counter", "histogram")
     assert "# TYPE telling_asked counter" in lines and lines[-1] == "# EOF"
     assert not any("isles-telemetry" in line for line in lines), "what tells of requests is no traffic"

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use model::ServiceName;
 use model::span::Value;
 
-use crate::otlp::OwnPoint;
+use crate::otlp::{OwnPoint, PointKind};
 
 /// Numbers of one service; those beyond are not taken.
 const MOST: usize = 2_000;
@@ -24,8 +24,8 @@ pub struct Measured {
     pub attributes: Vec<(String, String)>,
     /// The unit, in the words of UCUM; empty where there is none.
     pub unit: String,
-    /// It only grows.
-    pub grows: bool,
+    /// What kind of number.
+    pub kind: PointKind,
     /// How much it is.
     pub value: f64,
     /// When that was sent, in Unix seconds.
@@ -55,8 +55,8 @@ impl Points {
                 continue;
             }
             let (name, replica, attributes) = key.clone();
-            let (unit, grows, value) = (point.unit, point.grows, point.value);
-            known.insert(key, Measured { name, replica, attributes, unit, grows, value, at });
+            let (unit, kind, value) = (point.unit, point.kind, point.value);
+            known.insert(key, Measured { name, replica, attributes, unit, kind, value, at });
         }
         refused
     }
@@ -75,7 +75,7 @@ mod tests {
 
     fn point(name: &str, value: f64) -> OwnPoint {
         let (unit, attributes) = (String::new(), BTreeMap::new());
-        OwnPoint { replica: None, name: name.to_owned(), unit, attributes, grows: false, value }
+        OwnPoint { replica: None, name: name.to_owned(), unit, attributes, kind: PointKind::Gauge, value }
     }
 
     #[test]

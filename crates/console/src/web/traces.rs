@@ -1,5 +1,7 @@
 //! Requests from outside with all the calls that were made because of them.
 
+use std::collections::HashSet;
+
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -14,6 +16,9 @@ const READ: usize = 4096;
 const LINES: usize = 20_000;
 /// Traces in the list.
 const LISTED: usize = 100;
+/// Dots that are drawn, and how large a place is that has one of them: the page stays small however many there are.
+const DRAWN: usize = 400;
+const PLACE: f64 = 5.0;
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 180.0;
 
@@ -77,8 +82,9 @@ fn scatter(traces: &[Trace<'_>]) -> Markup {
     let place = |trace: &Trace<'_>| {
         let x = 50.0 + (trace.start() - first) as f64 / wide * (WIDTH - 70.0);
         let y = HEIGHT - 20.0 - (1.0 + trace.took()).ln() / high * (HEIGHT - 40.0);
-        (format!("{x:.1}"), format!("{y:.1}"))
+        (x, y)
     };
+    let dots = thinned(traces, &place);
     let lines = [1.0, 10.0, 100.0, 1_000.0, 10_000.0].into_iter().filter(|ms| *ms <= longest * 1.2);
     html! {
         div.wide tabindex="0" { svg.scatter viewBox=(format!("0 0 {WIDTH:.0} {HEIGHT:.0}")) role="group" aria-label="When requests came and how long they took" {
@@ -89,9 +95,10 @@ fn scatter(traces: &[Trace<'_>]) -> Markup {
             }
             text.below x="50" y=(format!("{:.0}", HEIGHT - 4.0)) { (words::clock(first)) }
             text.below x=(format!("{:.0}", WIDTH - 10.0)) y=(format!("{:.0}", HEIGHT - 4.0)) text-anchor="end" { (words::clock(last)) }
-            @for trace in traces {
+            @for trace in dots {
                 @if let Some(span) = trace.spans.first() {
                     @let (x, y) = place(trace);
+                    @let (x, y) = (format!("{x:.1}"), format!("{y:.1}"));
                     a href=(format!("/traces/{}", span.trace)) {
                         circle class=(if trace.failed() { "dot bad" } else { "dot good" }) cx=(x) cy=(y) r="3.5" {
                             title { (request(span)) ", " (words::millis(trace.took())) }
@@ -101,6 +108,19 @@ fn scatter(traces: &[Trace<'_>]) -> Markup {
             }
         } }
     }
+}
+
+/// One for each place that something is at, those with a failure and then the latest first.
+fn thinned<'t, 's>(traces: &'t [Trace<'s>], place: &dyn Fn(&Trace<'_>) -> (f64, f64)) -> Vec<&'t Trace<'s>> {
+    let mut taken = HashSet::new();
+    let (failed, rest): (Vec<_>, Vec<_>) = traces.iter().partition(|trace| trace.failed());
+    let mut dots: Vec<&Trace<'_>> = failed.into_iter().chain(rest).collect();
+    dots.retain(|trace| {
+        let (x, y) = place(trace);
+        taken.insert(((x / PLACE) as i64, (y / PLACE) as i64))
+    });
+    dots.truncate(DRAWN);
+    dots
 }
 
 fn table(traces: &[Trace<'_>], now: u64) -> Markup {
@@ -187,4 +207,30 @@ pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
         @if !written.is_empty() { section { h2 { "What services wrote" } (super::logs::lines(&written, true)) } }
     };
     Ok(Fragment { title: format!("Trace {id}"), fixed, live })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Span;
+
+    #[test]
+    fn however_many_traces_there_are_few_dots_are_drawn_and_failures_among_them() {
+        let span = |n: u64| Span {
+            trace: format!("{n:032x}"),
+            start: n / 10,
+            start_us: n * 100,
+            duration_ms: (n % 97) as f64,
+            kept: if n == 77 { "failed" } else { "sampled" }.to_owned(),
+            ..Span::default()
+        };
+        let spans: Vec<Span> = (1..=5_000).map(span).collect();
+        let drawn = scatter(&traces(&spans)).into_string();
+        let count = drawn.matches("<circle").count();
+        assert!((100..=DRAWN).contains(&count), "{count}");
+        assert_eq!(drawn.matches("dot bad").count(), 1);
+        assert!(drawn.contains(&format!("/traces/{:032x}", 77)) && drawn.len() < 100_000, "{}", drawn.len());
+        let few: Vec<Span> = (1..=3).map(|n| span(n * 1_000)).collect();
+        assert_eq!(scatter(&traces(&few)).into_string().matches("<circle").count(), 3);
+    }
 }

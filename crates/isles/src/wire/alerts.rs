@@ -1,6 +1,6 @@
 //! Looks now and then for what somebody has to be told of, shows it, and has it sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,20 +80,18 @@ fn crash_loop(service: &ServiceName) -> Condition {
 }
 
 async fn budgets(control: &Control, availability: f64) -> Result<Vec<Condition>, Refused> {
+    let lengths: BTreeSet<u64> = BURNS.iter().flat_map(|burn| [burn.long, burn.short]).collect();
     let mut windows: BTreeMap<u64, BTreeMap<ServiceName, Calls>> = BTreeMap::new();
-    for seconds in BURNS.iter().flat_map(|burn| [burn.long, burn.short]) {
-        if let std::collections::btree_map::Entry::Vacant(entry) = windows.entry(seconds) {
-            entry.insert(control.calls_within(seconds).await?);
-        }
+    for seconds in lengths {
+        windows.insert(seconds, control.calls_within(seconds).await?);
     }
-    let services: Vec<ServiceName> = windows.values().flat_map(BTreeMap::keys).cloned().collect();
-    let services: std::collections::BTreeSet<ServiceName> = services.into_iter().collect();
+    let services: BTreeSet<&ServiceName> = windows.values().flat_map(BTreeMap::keys).collect();
     let burns = services.into_iter().filter_map(|service| {
         let calls = |seconds: u64| {
-            windows.get(&seconds).and_then(|all| all.get(&service)).copied().unwrap_or_default()
+            windows.get(&seconds).and_then(|all| all.get(service)).copied().unwrap_or_default()
         };
         let (burn, calls) = burning(availability, &calls)?;
-        Some(burnt(&service, burn, calls, availability))
+        Some(burnt(service, burn, calls, availability))
     });
     Ok(burns.collect())
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use console::api::{self, EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
 use control::traffic::{EdgeTraffic, Report};
-use control::{Counts, Line, Measured, Point, Span};
+use control::{Counts, Line, Measured, Point, PointKind, Span};
 use model::histogram::{BUCKETS, upper_of};
 use model::{KeptSpan, ServiceName};
 
@@ -64,7 +64,7 @@ pub struct Exemplar {
 
 /// The latest of a number.
 pub fn measured(point: Measured) -> api::Measured {
-    let Measured { name, replica, attributes, unit, grows: _, value, at: _ } = point;
+    let Measured { name, replica, attributes, unit, kind: _, value, at: _ } = point;
     api::Measured { name, replica, attributes, unit, value }
 }
 
@@ -146,7 +146,7 @@ pub fn open_metrics(
 /// What services measure themselves, under the names that Prometheus would give them
 /// (<https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>), the families each in one piece.
 fn own_numbers(own: &[(Vec<Measured>, ServiceName)], out: &mut String) {
-    let mut families = BTreeMap::<(String, bool), Vec<String>>::new();
+    let mut families = BTreeMap::<String, (PointKind, BTreeMap<String, f64>)>::new();
     for (measured, service) in own.iter().flat_map(|(all, service)| all.iter().map(move |m| (m, service))) {
         let own = measured.attributes.iter().map(|(key, value)| (plain(key), escaped(value)));
         let replica = measured.replica.iter().map(|replica| ("instance".to_owned(), escaped(replica)));
@@ -154,22 +154,49 @@ fn own_numbers(own: &[(Vec<Measured>, ServiceName)], out: &mut String) {
         // A name that comes twice would be no label any more.
         let labels: BTreeMap<String, String> = own.chain(replica).chain([job]).collect();
         let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
-        let suffix = if measured.grows { "_total" } else { "" };
-        let family = plain(&measured.name);
-        let family = family.strip_suffix("_total").unwrap_or(&family).to_owned();
-        let line = format!("{family}{suffix}{{{}}} {}", labels.join(","), measured.value);
-        families.entry((family, measured.grows)).or_default().push(line);
-    }
-    let mut last = None;
-    for ((family, grows), lines) in &families {
-        // Two services that mean different things by one name: the second would be no OpenMetrics.
-        if family.starts_with("isles_") || last.replace(family) == Some(family) {
+        let (family, sample) = family(&plain(&measured.name), measured.kind);
+        if family.starts_with("isles_") {
             continue;
         }
-        let _ = writeln!(out, "# TYPE {family} {}", if *grows { "counter" } else { "gauge" });
-        for line in lines {
-            let _ = writeln!(out, "{line}");
+        let (kind, samples) = families.entry(family).or_insert_with(|| (measured.kind, BTreeMap::new()));
+        // Where two services mean different things by one name, or one says a thing twice, the first is told.
+        if *kind == measured.kind {
+            samples.entry(format!("{sample}{{{}}}", labels.join(","))).or_insert(measured.value);
         }
+    }
+    for (family, (kind, samples)) in &families {
+        let kind = match kind {
+            PointKind::Gauge => "gauge",
+            PointKind::Counter => "counter",
+            PointKind::Distribution => "summary",
+        };
+        let _ = writeln!(out, "# TYPE {family} {kind}");
+        for (sample, value) in samples {
+            let _ = writeln!(out, "{sample} {}", number(*value));
+        }
+    }
+}
+
+/// The name of a family of OpenMetrics, and that of a sample of it.
+fn family(name: &str, kind: PointKind) -> (String, String) {
+    match kind {
+        PointKind::Gauge => (name.to_owned(), name.to_owned()),
+        PointKind::Counter => {
+            let family = name.strip_suffix("_total").unwrap_or(name);
+            (family.to_owned(), format!("{family}_total"))
+        }
+        PointKind::Distribution => {
+            let family = name.strip_suffix("_count").or_else(|| name.strip_suffix("_sum")).unwrap_or(name);
+            (family.to_owned(), name.to_owned())
+        }
+    }
+}
+
+fn number(value: f64) -> String {
+    match value {
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        value => value.to_string(),
     }
 }
 
@@ -228,4 +255,46 @@ fn durations(edges: &[EdgeTraffic], exemplars: &[Exemplar], out: &mut String) {
 fn labels(edge: &EdgeTraffic) -> String {
     let caller = edge.now.caller.as_ref().map_or("gateway", |caller| caller.as_str());
     format!("caller=\"{caller}\",callee=\"{}\"", edge.now.callee)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_services_measure_is_in_families_of_one_kind_each() {
+        let point = |name: &str, kind, value| Measured {
+            name: name.to_owned(),
+            replica: Some("web-1".to_owned()),
+            attributes: vec![
+                ("9 odd".to_owned(), "a\\b\"c\nd".to_owned()),
+                ("job".to_owned(), "mine".to_owned()),
+            ],
+            unit: String::new(),
+            kind,
+            value,
+            at: 0,
+        };
+        let web = vec![
+            point("queue.length", PointKind::Gauge, f64::INFINITY),
+            point("done", PointKind::Counter, 1.5),
+            point("done_total", PointKind::Counter, 2.5),
+            point("took_count", PointKind::Distribution, 3.0),
+            point("took_sum", PointKind::Distribution, 0.5),
+            point("isles.requests", PointKind::Counter, 7.0),
+        ];
+        let other = vec![point("took", PointKind::Gauge, 1.0), point("done", PointKind::Counter, 4.0)];
+        let mut out = String::new();
+        own_numbers(&[(web, "web".parse().unwrap()), (other, "other".parse().unwrap())], &mut out);
+        let labels = |job: &str| format!("{{_9_odd=\"a\\\\b\\\"c\\nd\",instance=\"web-1\",job=\"{job}\"}}");
+        let (web, other) = (labels("web"), labels("other"));
+        assert_eq!(
+            out,
+            format!(
+                "# TYPE done counter\ndone_total{other} 4\ndone_total{web} 1.5\n\
+                 # TYPE queue_length gauge\nqueue_length{web} +Inf\n\
+                 # TYPE took summary\ntook_count{web} 3\ntook_sum{web} 0.5\n"
+            )
+        );
+    }
 }

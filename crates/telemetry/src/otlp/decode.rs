@@ -15,7 +15,7 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 
 use super::values::{attributes, cut, text_of, value};
-use super::{OwnLog, OwnPoint};
+use super::{OwnLog, OwnPoint, PointKind};
 
 /// The longest name, and the longest line, in bytes.
 const MOST_NAME: usize = 256;
@@ -170,9 +170,9 @@ fn numbers(metric: Metric, replica: Option<&str>, taken: &mut Vec<OwnPoint>) {
     if name.is_empty() {
         return;
     }
-    let mut push = |suffix: &str, grows: bool, attributes, value: f64| {
+    let mut push = |suffix: &str, kind: PointKind, attributes, value: f64| {
         let (replica, name) = (replica.map(str::to_owned), format!("{name}{suffix}"));
-        taken.push(OwnPoint { replica, name, unit: unit.clone(), attributes, grows, value });
+        taken.push(OwnPoint { replica, name, unit: unit.clone(), attributes, kind, value });
     };
     let number = |point: &NumberDataPoint| match point.value {
         Some(Number::AsDouble(number)) => number,
@@ -185,27 +185,28 @@ fn numbers(metric: Metric, replica: Option<&str>, taken: &mut Vec<OwnPoint>) {
         Some(Data::Gauge(gauge)) => {
             gauge.data_points.into_iter().for_each(|p| {
                 let value = number(&p);
-                push("", false, attributes(p.attributes), value);
+                push("", PointKind::Gauge, attributes(p.attributes), value);
             });
         }
         Some(Data::Sum(sum)) if total(sum.aggregation_temporality) => {
+            let kind = if sum.is_monotonic { PointKind::Counter } else { PointKind::Gauge };
             sum.data_points.into_iter().for_each(|p| {
                 let value = number(&p);
-                push("", sum.is_monotonic, attributes(p.attributes), value);
+                push("", kind, attributes(p.attributes), value);
             });
         }
         Some(Data::Histogram(all)) if total(all.aggregation_temporality) => {
             all.data_points.into_iter().for_each(|p| {
                 let attributes = attributes(p.attributes);
-                push("_count", true, attributes.clone(), p.count as f64);
-                push("_sum", true, attributes, p.sum.unwrap_or_default());
+                push("_count", PointKind::Distribution, attributes.clone(), p.count as f64);
+                push("_sum", PointKind::Distribution, attributes, p.sum.unwrap_or_default());
             });
         }
         Some(Data::ExponentialHistogram(all)) if total(all.aggregation_temporality) => {
             all.data_points.into_iter().for_each(|p| {
                 let attributes = attributes(p.attributes);
-                push("_count", true, attributes.clone(), p.count as f64);
-                push("_sum", true, attributes, p.sum.unwrap_or_default());
+                push("_count", PointKind::Distribution, attributes.clone(), p.count as f64);
+                push("_sum", PointKind::Distribution, attributes, p.sum.unwrap_or_default());
             });
         }
         _ => {}

@@ -87,14 +87,14 @@ fn numbers_of_every_kind_are_taken() {
     ]);
     let export = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).to_string();
     let taken = points(Wire::Json, export.as_bytes()).unwrap();
-    let shown: Vec<_> = taken.iter().map(|p| (p.name.as_str(), p.grows, p.value)).collect();
+    let shown: Vec<_> = taken.iter().map(|p| (p.name.as_str(), p.kind, p.value)).collect();
     assert_eq!(
         shown,
         [
-            ("queue.length", false, 4.0),
-            ("orders", true, 12.0),
-            ("took_count", true, 3.0),
-            ("took_sum", true, 1.5)
+            ("queue.length", PointKind::Gauge, 4.0),
+            ("orders", PointKind::Counter, 12.0),
+            ("took_count", PointKind::Distribution, 3.0),
+            ("took_sum", PointKind::Distribution, 1.5)
         ]
     );
     assert_eq!(taken[0].attributes["q"], Value::Text("a".to_owned()));
