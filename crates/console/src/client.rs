@@ -186,7 +186,8 @@ impl Client {
     /// The latest lines of output, and with `follow` every one from then on.
     pub async fn logs(&self, query: &LogQuery, follow: bool) -> Result<Lines<LogItem>, ClientError> {
         let services: Vec<String> = query.services.iter().map(|s| escape(s)).collect();
-        let path = format!("/v1/logs?service={}&n={}&follow={follow}", services.join(","), query.n);
+        let (services, text) = (services.join(","), escape(&query.text));
+        let path = format!("/v1/logs?service={services}&text={text}&n={}&follow={follow}", query.n);
         Ok(Lines::new(self.send(Method::GET, &path, Bytes::new()).await?))
     }
 

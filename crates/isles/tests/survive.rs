@@ -62,6 +62,8 @@ fn a_killed_control_plane_loses_no_request_and_the_next_one_adopts_what_runs() {
     let line =
         || app.isles(&["logs", "-n", "500", "web"]).stdout.matches("written-while-nobody-looked").count();
     wait_until("what was written meanwhile is in the logs", line, |count| *count == 2);
+    let found = app.isles(&["logs", "--search", "Written-While", "-n", "1"]).stdout;
+    assert!(found.lines().count() == 1 && found.contains("written-while-nobody-looked"), "{found}");
 
     // The adopted are supervised as well as one's own.
     app.kill(before.0[0]);

@@ -54,13 +54,16 @@ pub enum LogItem {
 pub struct LogQuery {
     /// Of these services; of all when empty.
     pub services: Vec<String>,
+    /// With this in them, whatever the case; all when empty.
+    pub text: String,
     /// At most this many of the past, the latest.
     pub n: usize,
 }
 
 impl LogQuery {
-    /// Whether a line of `service` is wanted.
-    pub fn wants(&self, service: &str) -> bool {
-        self.services.is_empty() || self.services.iter().any(|s| s == service)
+    /// Whether a line is wanted.
+    pub fn wants(&self, entry: &LogEntry) -> bool {
+        (self.services.is_empty() || self.services.contains(&entry.service))
+            && (self.text.is_empty() || entry.text.to_lowercase().contains(&self.text.to_lowercase()))
     }
 }

@@ -198,6 +198,9 @@ pub struct LogParams {
     /// Names of services with commas between them; all services when absent.
     #[serde(default)]
     service: Option<String>,
+    /// Only with this in them, whatever the case.
+    #[serde(default)]
+    text: String,
     /// How many past lines at most: 100 when absent, 100000 at most.
     #[serde(default)]
     n: Option<usize>,
@@ -260,6 +263,7 @@ fn log_query(params: &LogParams) -> LogQuery {
     let names = params.service.as_deref().unwrap_or_default();
     LogQuery {
         services: names.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+        text: params.text.clone(),
         n: params.n.unwrap_or(DEFAULT_LINES).min(MOST_LINES),
     }
 }

@@ -95,7 +95,7 @@ impl Logs {
             };
             loop {
                 match received {
-                    Ok(entry) if self.query.wants(&entry.service) && !self.sent.contains(&entry) => {
+                    Ok(entry) if self.query.wants(&entry) && !self.sent.contains(&entry) => {
                         push(&mut chunk, entry.as_ref());
                     }
                     Ok(_) => {}

@@ -7,8 +7,7 @@ use super::{Fragment, Web, line, words};
 use crate::Refusal;
 use crate::api::{LogEntry, LogQuery};
 
-/// Lines that are looked through, and those that are shown of them.
-const READ: usize = 5_000;
+/// Lines that are shown.
 const SHOWN: usize = 300;
 /// The longest line that is shown whole.
 const LONGEST: usize = 2_000;
@@ -31,14 +30,11 @@ pub async fn fragment(web: &Web, filter: &Filter) -> Result<Fragment, Refusal> {
     if let Some(name) = services.first() {
         super::service::find(&status, name)?;
     }
-    let entries = web.platform.recent_logs(&LogQuery { services, n: READ }).await?;
-    let wanted = filter.q.to_lowercase();
-    let found: Vec<LogEntry> =
-        entries.into_iter().filter(|entry| entry.text.to_lowercase().contains(&wanted)).collect();
-    let latest = found.get(found.len().saturating_sub(SHOWN)..).unwrap_or_default();
+    let query = LogQuery { services, text: filter.q.clone(), n: SHOWN };
+    let found = web.platform.recent_logs(&query).await?;
     let live = html! {
-        p.note { (found.len()) " of the latest " (READ) " lines" @if found.len() > SHOWN { ", of which the last " (SHOWN) " are shown" } }
-        (lines(latest, true))
+        p.note { @if found.len() < SHOWN { (found.len()) " lines: all there are" } @else { "The latest " (SHOWN) " lines" } }
+        (lines(&found, true))
     };
     let fixed = html! {
         h1 { "Logs" }

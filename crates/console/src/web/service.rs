@@ -45,7 +45,7 @@ pub async fn fragment(web: &Web, name: &str, window: Option<&str>) -> Result<Fra
     let status = web.status();
     let service = find(&status, name)?;
     let traffic = web.platform.traffic(WINDOW);
-    let query = LogQuery { services: vec![name.to_owned()], n: LINES };
+    let query = LogQuery { services: vec![name.to_owned()], n: LINES, ..LogQuery::default() };
     let (releases, lines) = (web.platform.releases(name).await?, web.platform.recent_logs(&query).await?);
     let usage = web.platform.usage(name, contract::DAYS).await?;
     let seconds = chart::seconds(window);

@@ -7,13 +7,13 @@ use serde::Deserialize;
 
 use super::{Fragment, Web, words};
 use crate::Refusal;
-use crate::api::{LogEntry, LogQuery, SpanQuery};
+use crate::api::{LogQuery, SpanQuery};
 use crate::trace::{Trace, attribute, request, status, traces, who};
 
 /// Spans that are looked through.
 const READ: usize = 4096;
-/// Lines of output that are looked through for a trace.
-const LINES: usize = 20_000;
+/// Lines of output that are shown of a trace.
+const LINES: usize = 500;
 /// Traces in the list.
 const LISTED: usize = 100;
 /// Dots that are drawn, and how large a place is that has one of them: the page stays small however many there are.
@@ -162,9 +162,8 @@ pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
         return Err(Refusal { code: "unknown_trace", detail, status: 404 });
     };
     let whole = trace.took();
-    let lines = web.platform.recent_logs(&LogQuery { services: Vec::new(), n: LINES }).await?;
-    let written: Vec<LogEntry> =
-        lines.into_iter().filter(|line| line.text.contains(&span_trace(trace))).collect();
+    let query = LogQuery { text: span_trace(trace), n: LINES, ..LogQuery::default() };
+    let written = web.platform.recent_logs(&query).await?;
     let fixed = html! {
         h1 { "Trace " code { (id) } }
         p.note { (words::clock(trace.start())) " UTC, " (trace.spans.len()) " spans, " (words::millis(whole)) }

@@ -17,7 +17,7 @@ async fn next_text(lines: &mut Lines<LogItem>) -> String {
 }
 
 fn query(services: &[&str], n: usize) -> LogQuery {
-    LogQuery { services: services.iter().map(|s| (*s).to_owned()).collect(), n }
+    LogQuery { services: services.iter().map(|s| (*s).to_owned()).collect(), n, ..LogQuery::default() }
 }
 
 #[tokio::test]

@@ -209,7 +209,7 @@ impl Platform for InMemory {
         let query = query.clone();
         async move {
             let written = self.written.lock().unwrap();
-            let wanted: Vec<_> = written.iter().filter(|e| query.wants(&e.service)).cloned().collect();
+            let wanted: Vec<_> = written.iter().filter(|e| query.wants(e)).cloned().collect();
             Ok(wanted[wanted.len().saturating_sub(query.n)..].to_vec())
         }
         .boxed()

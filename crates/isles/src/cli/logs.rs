@@ -24,6 +24,9 @@ pub struct Args {
     /// Goes on with new lines as they are written
     #[arg(short = 'f', long)]
     follow: bool,
+    /// Only lines with this in them, whatever the case, as far back as they are kept
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    search: String,
     /// How many of the latest lines
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 100)]
     lines: usize,
@@ -53,7 +56,7 @@ pub async fn run(args: Args, before: FileArg) -> Result<(), Failure> {
 }
 
 async fn stream(client: &Client, args: &Args, mut sheet: Sheet) -> Result<(), Failure> {
-    let query = LogQuery { services: args.services.clone(), n: args.lines };
+    let query = LogQuery { services: args.services.clone(), text: args.search.clone(), n: args.lines };
     let mut lines = client.logs(&query, args.follow).await?;
     let mut batch = Vec::new();
     loop {
@@ -80,9 +83,13 @@ fn from_files(place: &Place, args: &Args) -> Result<(), Failure> {
     for name in &args.services {
         services.push(ServiceName::new(name).map_err(|e| Failure::usage(format!("`{name}`: {e}")))?);
     }
-    let found = supervisor::log::tail(&place.paths.logs(), &services, args.lines).map_err(|e| {
-        Failure::failed(format!("the logs in {} cannot be read: {e}", place.paths.logs().display()))
-    })?;
+    let folder = place.paths.logs();
+    let found = match args.search.as_str() {
+        "" => supervisor::log::tail(&folder, &services, args.lines),
+        text => supervisor::log::search(&folder, &services, text, args.lines),
+    };
+    let found = found
+        .map_err(|e| Failure::failed(format!("the logs in {} cannot be read: {e}", folder.display())))?;
     if found.is_empty() {
         return Err(Failure::nothing_running().help("and no service has written anything yet"));
     }

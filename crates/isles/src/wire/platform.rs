@@ -270,11 +270,14 @@ impl Platform for Wired {
     fn recent_logs(&self, query: &LogQuery) -> BoxFuture<'_, Result<Vec<LogEntry>, Refusal>> {
         let folder = self.control.paths().logs();
         let services: Result<Vec<ServiceName>, _> = query.services.iter().map(|s| s.parse()).collect();
-        let n = query.n;
+        let (text, n) = (query.text.clone(), query.n);
         Box::pin(async move {
             let services = services.map_err(|e| Refusal::internal(e.to_string()))?;
-            let lines =
-                tokio::task::spawn_blocking(move || supervisor::log::tail(&folder, &services, n)).await;
+            let read = move || match text.as_str() {
+                "" => supervisor::log::tail(&folder, &services, n),
+                text => supervisor::log::search(&folder, &services, text, n),
+            };
+            let lines = tokio::task::spawn_blocking(read).await;
             match lines {
                 Ok(Ok(lines)) => Ok(lines.iter().map(logs::entry).collect()),
                 Ok(Err(error)) => Err(Refusal::internal(format!("the logs cannot be read: {error}"))),

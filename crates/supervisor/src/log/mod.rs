@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use model::ReplicaId;
 use serde::{Deserialize, Serialize};
 
-pub use tail::tail;
+pub use tail::{search, tail};
 
 /// One line of a replica's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Reads logs back, newest first, with no supervisor needed.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,55 @@ pub fn tail(logs: &Path, services: &[ServiceName], n: usize) -> io::Result<Vec<L
         lines.drain(..lines.len().saturating_sub(n));
     }
     Ok(lines)
+}
+
+/// The last `n` lines of these services (of all, when none is named) that have `text` in them, whatever the case, merged by time. Reads
+/// all that is kept, as far back as it has to.
+///
+/// # Errors
+/// When a log cannot be read.
+pub fn search(logs: &Path, services: &[ServiceName], text: &str, n: usize) -> io::Result<Vec<LogLine>> {
+    let text = text.to_lowercase();
+    let mut lines: Vec<LogLine> = Vec::new();
+    for replica in replicas(logs, services)? {
+        lines.extend(search_of(&log_path(logs, &replica), &text, n)?);
+        lines.sort_by_key(|line| line.at);
+        lines.drain(..lines.len().saturating_sub(n));
+    }
+    Ok(lines)
+}
+
+fn search_of(current: &Path, text: &str, n: usize) -> io::Result<Vec<LogLine>> {
+    let mut parts: Vec<VecDeque<LogLine>> = Vec::new();
+    let mut missing = n;
+    for file in open_all(current)? {
+        if missing == 0 {
+            break;
+        }
+        let part = matching(BufReader::new(file), text, missing)?;
+        missing -= part.len().min(missing);
+        parts.push(part);
+    }
+    Ok(parts.into_iter().rev().flatten().collect())
+}
+
+/// The last `n` lines with a text in them; what is no record is passed over.
+fn matching(mut file: BufReader<File>, text: &str, n: usize) -> io::Result<VecDeque<LogLine>> {
+    let mut found = VecDeque::new();
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        if file.read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(found);
+        }
+        let Ok(line) = serde_json::from_slice::<LogLine>(&bytes) else { continue };
+        if line.text.to_lowercase().contains(text) {
+            if found.len() == n {
+                found.pop_front();
+            }
+            found.push_back(line);
+        }
+    }
 }
 
 /// The last `n` lines of one replica, through all its files.

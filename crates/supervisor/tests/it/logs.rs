@@ -77,6 +77,17 @@ async fn notes_and_tails_work_for_any_service_by_time_without_a_supervisor() {
     assert_eq!(stocks.len(), 60);
     assert!(stocks.iter().all(|line| line.replica.service == stock && line.stream == Stream::Isles));
     assert_eq!(log::tail(&logs, &[], 0).unwrap(), []);
+    let everything = log::tail(&logs, &[], 1000).unwrap();
+    for (text, count) in [("STOCK-2 1", 11), ("orders-1 29", 1), ("9", 9), ("", 90), ("nowhere", 0)] {
+        for most in [0, 3, 1000] {
+            let mut expected = everything.clone();
+            expected.retain(|line| line.text.contains(&text.to_lowercase()));
+            assert_eq!(expected.len(), count, "{text}");
+            let expected = &expected[count.saturating_sub(most)..];
+            assert_eq!(log::search(&logs, &[], text, most).unwrap(), expected, "{most} of {text}");
+        }
+    }
+    assert_eq!(log::search(&logs, std::slice::from_ref(&stock), "orders", 5).unwrap(), []);
     assert_eq!(log::tail(&yard.path("nowhere"), &[], 5).unwrap(), []);
     assert_eq!(log::tail(&logs, &[ServiceName::new("nobody").unwrap()], 5).unwrap(), []);
 }
