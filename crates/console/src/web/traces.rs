@@ -166,7 +166,7 @@ pub async fn one(web: &Web, id: &str) -> Result<Fragment, Refusal> {
     let written = web.platform.recent_logs(&query).await?;
     let fixed = html! {
         h1 { "Trace " code { (id) } }
-        p.note { (words::clock(trace.start())) " UTC, " (trace.spans.len()) " spans, " (words::millis(whole)) }
+        p.note { (words::clock(trace.start())) " UTC, " (trace.spans.len()) @if trace.spans.len() == 1 { " span, " } @else { " spans, " } (words::millis(whole)) }
     };
     let live = html! {
         div.waterfall role="list" {
