@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use model::Measured;
 use tokio::sync::{broadcast, watch};
 
 use crate::api::{
     Accepted, AppStatus, Begun, Declared, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry,
-    LogQuery, Measured, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
-    SpanQuery, Spans, Traffic, UsageReport,
+    LogQuery, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery,
+    Spans, Traffic, UsageReport,
 };
 
 /// A running app, as the API sees it.

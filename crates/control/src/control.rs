@@ -11,7 +11,7 @@ use planner::rollout::Rollout;
 use supervisor::Supervisor;
 use telemetry::{Limits, Metrics, Points, TraceLimits, Traces};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::adopt::adopt;
@@ -30,6 +30,7 @@ use crate::reconcile::rollouts;
 use crate::release::{Release, Releases};
 use crate::status::Status;
 use crate::store::{EdgeKey, Store, StoreError};
+use crate::told::aside;
 use crate::traffic::Traffic;
 use crate::usage::{self, Usage, Used};
 use crate::world::{DataPlane, Mode, State, Wishes, World, now};
@@ -222,9 +223,7 @@ impl Control {
         let desired = world.desired.get();
         let routes = desired.gateway.iter().flat_map(|gateway| &gateway.routes).filter(|r| r.service == name);
         let routes: Vec<String> = routes.map(|route| crate::routes::route(route).name()).collect();
-        let rows = spawn_blocking(move || usage::of(&world, &name, within)).await;
-        let rows = rows.map_err(|e| Refused::Store(e.to_string()))?;
-        let rows = rows.map_err(|e| Refused::Store(e.to_string()))?;
+        let rows = aside(move || usage::of(&world, &name, within)).await?;
         Ok(rows.used(operations, routes.into_iter()))
     }
 
@@ -311,9 +310,7 @@ impl Control {
     pub async fn releases(&self, service: &str) -> Result<(Vec<Release>, Vec<Rollout>), Refused> {
         let name = self.service(service)?.name;
         let (releases, store) = (self.world.releases.clone(), self.world.store.clone());
-        let read = spawn_blocking(move || (releases.list(&name), store.rollouts(&name)));
-        let (releases, rollouts) = read.await.map_err(|e| Refused::Store(e.to_string()))?;
-        Ok((releases, rollouts.map_err(|e| Refused::Store(e.to_string()))?))
+        aside(move || store.rollouts(&name).map(|rollouts| (releases.list(&name), rollouts))).await
     }
 
     pub(crate) fn service(&self, name: &str) -> Result<ServiceSpec, Refused> {

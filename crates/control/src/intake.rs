@@ -12,6 +12,10 @@ use crate::world::{World, now};
 pub(crate) struct ToWorld(pub Arc<World>);
 
 impl Intake for ToWorld {
+    fn now(&self) -> u64 {
+        now()
+    }
+
     fn spans(&self, spans: Vec<OwnSpan>) -> usize {
         self.0.traces.add_own(spans, now() / 1000)
     }

@@ -55,6 +55,6 @@ pub use routes::route_name;
 pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
 pub use telemetry::alerts;
-pub use telemetry::otlp::{Intake, PointKind, export as otlp_export, router as otlp_router};
-pub use telemetry::{Counts, Event, Line, Measured, Point, Span, SpanQuery, Wanted};
+pub use telemetry::otlp::{Intake, export as otlp_export, router as otlp_router};
+pub use telemetry::{Counts, Event, Line, Point, Span, SpanQuery, Wanted};
 pub use world::{DataPlane, Mode, Outside};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use model::{KeptSpan, ServiceName};
+use model::{KeptSpan, Measured, ServiceName};
 use telemetry::alerts::Calls;
 use telemetry::otlp::Intake;
-use telemetry::{Counts, Event, Line, Measured, Span, SpanQuery, Wanted};
+use telemetry::{Counts, Event, Line, Span, SpanQuery, Wanted};
 use tokio::task::spawn_blocking;
 
 use crate::control::{Control, Refused};
@@ -15,7 +15,7 @@ use crate::intake::ToWorld;
 use crate::world::now;
 
 /// Does what blocks where it holds nothing else up.
-async fn aside<T: Send + 'static, E: Display + Send + 'static>(
+pub(crate) async fn aside<T: Send + 'static, E: Display + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Refused> {
     let done = spawn_blocking(work).await.map_err(|e| Refused::Store(e.to_string()))?;

@@ -119,25 +119,13 @@ pub(crate) fn console(root: &Section<'_>, listeners: &Listeners<'_>) -> Option<C
 pub(crate) fn sagas(root: &Section<'_>) -> (Vec<PathBuf>, Option<Template>) {
     let Some(table) = root.section("sagas") else { return (Vec::new(), None) };
     let found = table.get("files").map(|v| paths::paths(v, &table.sink.root)).unwrap_or_default();
-    let store = table.get("store").and_then(|value| store(&value));
+    let store = table.get("store").and_then(|value| {
+        let message = "sagas are kept in PostgreSQL or, without `store`, in SQLite".to_owned();
+        let hint = "a URL such as `postgres://user@host/database`; the password may be a `${secret.NAME}`";
+        address(&value, &["postgres://", "postgresql://"], (message, hint.to_owned()))
+    });
     table.done();
     (found.into_iter().map(|(path, _)| path).collect(), store)
-}
-
-fn store(value: &Value<'_>) -> Option<Template> {
-    let text = value.some_text()?;
-    if !["postgres://", "postgresql://", "${"].iter().any(|start| text.starts_with(start)) {
-        value.bad(
-            "sagas are kept in PostgreSQL or, without `store`, in SQLite".to_owned(),
-            Some(
-                "a URL such as `postgres://user@host/database`; the password may be a `${secret.NAME}`"
-                    .into(),
-            ),
-        );
-        return None;
-    }
-    let scope = Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App };
-    Some(scope.template(text, &value.span()))
 }
 
 /// When somebody is told that something is wrong, and where.
@@ -171,20 +159,29 @@ fn headers(value: Value<'_>) -> BTreeMap<String, Template> {
             value.bad(format!("`{name}` is no name of a header field"), Some(hint));
             continue;
         }
-        let scope = Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App };
-        headers.insert(name.to_ascii_lowercase(), scope.template(text, &value.span()));
+        headers.insert(name.to_ascii_lowercase(), filled(&value, text));
     }
     headers
 }
 
 fn by_http(value: &Value<'_>, what: &str, example: &str) -> Option<Template> {
+    let said = (format!("{what} are sent by HTTP"), format!("a URL such as `{example}`"));
+    address(value, &["https://", "http://"], said)
+}
+
+/// A URL of one of these kinds, whose beginning may be a variable; else a message and a hint.
+fn address(value: &Value<'_>, schemes: &[&str], (message, hint): (String, String)) -> Option<Template> {
     let text = value.some_text()?;
-    if !["https://", "http://", "${"].iter().any(|start| text.starts_with(start)) {
-        value.bad(format!("{what} are sent by HTTP"), Some(format!("a URL such as `{example}`")));
+    if !schemes.iter().chain(&["${"]).any(|start| text.starts_with(start)) {
+        value.bad(message, Some(hint));
         return None;
     }
-    let scope = Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App };
-    Some(scope.template(text, &value.span()))
+    Some(filled(value, text))
+}
+
+/// A text with variables that are of no one service.
+fn filled(value: &Value<'_>, text: &str) -> Template {
+    Scope { sink: value.sink, calls: &BTreeSet::new(), of: Of::App }.template(text, &value.span())
 }
 
 pub(crate) fn subscriptions(root: &Section<'_>, names: &Names<'_>) -> Vec<EventSubscription> {

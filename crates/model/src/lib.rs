@@ -8,10 +8,12 @@
 
 pub mod desired;
 pub mod histogram;
+pub mod measured;
 pub mod names;
 pub mod observed;
 pub mod own_span;
 pub mod routes;
+pub mod secret;
 pub mod shapes;
 pub mod signals;
 pub mod span;
@@ -24,6 +26,7 @@ pub use desired::{
     Telemetry,
 };
 pub use histogram::Histogram;
+pub use measured::{Measured, PointKind};
 pub use names::{NameError, ReleaseId, ReplicaId, ServiceName};
 pub use observed::{ExitReason, ObservedState, Phase, ProcessId, ReplicaState};
 pub use own_span::{KeptSpan, OwnEvent, OwnSpan};

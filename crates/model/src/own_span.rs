@@ -76,6 +76,14 @@ impl KeptSpan {
         }
     }
 
+    /// The span that it is part of.
+    pub fn parent(&self) -> Option<SpanId> {
+        match self {
+            Self::Hop(span) => span.parent,
+            Self::Own(span) => span.parent,
+        }
+    }
+
     /// When it began: Unix nanoseconds.
     pub fn start(&self) -> u64 {
         match self {

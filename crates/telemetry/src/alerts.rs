@@ -77,11 +77,42 @@ pub fn burning(availability: f64, calls: &dyn Fn(u64) -> Calls) -> Option<(Burn,
     })
 }
 
+/// Which rule says that something is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// A service burns its error budget.
+    ErrorBudget,
+    /// A service ends again and again.
+    CrashLoop,
+    /// A saga does not get on.
+    StuckSaga,
+}
+
+impl Rule {
+    /// Its name in the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ErrorBudget => "error_budget",
+            Self::CrashLoop => "crash_loop",
+            Self::StuckSaga => "stuck_saga",
+        }
+    }
+
+    /// Its name where alerts are sent, as names of alerts are written there.
+    pub fn alert_name(self) -> &'static str {
+        match self {
+            Self::ErrorBudget => "ErrorBudgetBurn",
+            Self::CrashLoop => "CrashLoop",
+            Self::StuckSaga => "StuckSaga",
+        }
+    }
+}
+
 /// Something that somebody has to be told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// Which rule says so: `error_budget`, `crash_loop`, `stuck_saga`.
-    pub rule: &'static str,
+    /// Which rule says so.
+    pub rule: Rule,
     /// What it is about: a service's name, or a saga's id.
     pub subject: String,
     /// The service, if it is about one.
@@ -108,7 +139,7 @@ pub const HOLD: u64 = 15_000;
 
 /// All alerts that are on.
 #[derive(Debug, Default)]
-pub struct Alerts(BTreeMap<(&'static str, String), On>);
+pub struct Alerts(BTreeMap<(Rule, String), On>);
 
 #[derive(Debug)]
 struct On {
@@ -188,7 +219,7 @@ mod tests {
     }
 
     fn crash(severity: Severity, text: &str) -> Condition {
-        let (rule, subject, service) = ("crash_loop", "orders".to_owned(), Some("orders".to_owned()));
+        let (rule, subject, service) = (Rule::CrashLoop, "orders".to_owned(), Some("orders".to_owned()));
         Condition { rule, subject, service, severity, text: text.to_owned() }
     }
 

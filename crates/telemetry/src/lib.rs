@@ -24,7 +24,7 @@ mod traces;
 
 pub use events::{Event, Wanted};
 pub use metrics::{Edge, Limits, Line, Metrics, Point, Span};
-pub use points::{Measured, Points};
+pub use points::Points;
 pub use search::SpanQuery;
 pub use store::StoreError;
 pub use traces::{Counts, TraceLimits, Traces};

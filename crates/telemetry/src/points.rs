@@ -3,34 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use model::ServiceName;
 use model::span::Value;
+use model::{Measured, ServiceName};
 
-use crate::otlp::{OwnPoint, PointKind};
+use crate::otlp::OwnPoint;
 
 /// Numbers of one service; those beyond are not taken.
 const MOST: usize = 2_000;
 /// Seconds after which what was not sent again is forgotten: SDKs send every minute.
 const KEEP: u64 = 300;
-
-/// One number.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
-    /// What is measured.
-    pub name: String,
-    /// The process that says so, if it says which it is.
-    pub replica: Option<String>,
-    /// What tells it apart from others of the name.
-    pub attributes: Vec<(String, String)>,
-    /// The unit, in the words of UCUM; empty where there is none.
-    pub unit: String,
-    /// What kind of number.
-    pub kind: PointKind,
-    /// How much it is.
-    pub value: f64,
-    /// When that was sent, in Unix seconds.
-    pub at: u64,
-}
 
 /// What tells numbers of a service apart: what is measured, the process, and attributes.
 type Key = (String, Option<String>, Vec<(String, String)>);
@@ -71,6 +52,8 @@ impl Points {
 
 #[cfg(test)]
 mod tests {
+    use model::PointKind;
+
     use super::*;
 
     fn point(name: &str, value: f64) -> OwnPoint {

@@ -25,7 +25,7 @@ pub use drift::{DriftFinding, DriftReport, OperationDrift, Undocumented};
 pub use events::{AppEvent, EventQuery, Events};
 pub use logs::{LogEntry, LogItem, LogQuery, LogStream};
 pub use metrics::{EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
-pub use spans::{FailedAttempt, Measured, Span, SpanEvent, SpanQuery, Spans};
+pub use spans::{FailedAttempt, Span, SpanEvent, SpanQuery, Spans};
 pub use traffic::{Calls, EdgeTotals, EdgeTraffic, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Traffic};
 pub use usage::{CallerUsage, OperationUsage, RouteUsage, UsageReport};
 

@@ -63,21 +63,6 @@ pub struct Span {
     pub failed_attempts: Vec<FailedAttempt>,
 }
 
-/// The latest of a number that a service measures itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
-    /// What is measured.
-    pub name: String,
-    /// The process that says so, if it says which it is.
-    pub replica: Option<String>,
-    /// What tells it apart from others of the name.
-    pub attributes: Vec<(String, String)>,
-    /// The unit, in the words of UCUM; empty where there is none.
-    pub unit: String,
-    /// How much it is.
-    pub value: f64,
-}
-
 /// Something that happened during a span.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SpanEvent {

@@ -1,12 +1,13 @@
 //! One service: its replicas, who calls it and whom it calls, its releases and rollouts, and what can be done with it.
 
 use maud::{Markup, html};
+use model::Measured;
 
 use super::{Fragment, Web, chart, contract, words};
 use crate::Refusal;
 use crate::api::{
-    AppStatus, EdgeTraffic, LogQuery, Measured, MetricsQuery, ReleaseInfo, ReplicaStatus, RolloutStatus,
-    ServiceState, ServiceStatus,
+    AppStatus, EdgeTraffic, LogQuery, MetricsQuery, ReleaseInfo, ReplicaStatus, RolloutStatus, ServiceState,
+    ServiceStatus,
 };
 
 /// Rates and latencies are of the last seconds.

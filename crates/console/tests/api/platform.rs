@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex};
 use console::api::{
     Accepted, AppEvent, AppState, AppStatus, Begun, ChangeInfo, Declared, DeclaredService, DeployRequest,
     Deployed, DriftFinding, DriftReport, EdgeMetrics, EventQuery, Events, LogEntry, LogQuery, LogStream,
-    Measured, MetricPoint, MetricsQuery, MetricsReport, OperationDrift, OperationUsage, PlanReport,
-    PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span,
-    SpanQuery, Spans, Traffic, Undocumented, UsageReport,
+    MetricPoint, MetricsQuery, MetricsReport, OperationDrift, OperationUsage, PlanReport, PlanRequest,
+    ReleaseInfo, ReplicaStatus, RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery,
+    Spans, Traffic, Undocumented, UsageReport,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use model::Measured;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -168,7 +169,15 @@ impl Platform for InMemory {
     fn measured(&self, _: &str) -> Vec<Measured> {
         let attributes = vec![("queue".to_owned(), "<mail>".to_owned())];
         let (name, unit) = ("queue.length".to_owned(), "{message}".to_owned());
-        vec![Measured { name, replica: Some("orders-1".to_owned()), attributes, unit, value: 4.5 }]
+        vec![Measured {
+            name,
+            replica: Some("orders-1".to_owned()),
+            attributes,
+            unit,
+            kind: model::PointKind::Gauge,
+            value: 4.5,
+            at: 0,
+        }]
     }
 
     fn drift(&self, service: &str) -> DriftReport {

@@ -193,3 +193,20 @@ proptest! {
         prop_assert_eq!(told(&[diff(&a.to_string(), &b.to_string())]), told(&each));
     }
 }
+
+/// How a schema is named in XML matters only where it is sent as XML: that nothing was told of it elsewhere says nothing.
+#[test]
+fn what_is_told_of_a_schema_depends_on_where_it_stands() {
+    let document = |name: &str| {
+        let path = |media: &str| {
+            let content = json!({media: {"schema": {"$ref": "#/components/schemas/S"}}});
+            json!({"get": {"responses": {"200": {"description": "", "content": content}}}})
+        };
+        let paths = json!({"/a": path("application/x-www-form-urlencoded"), "/b": path("application/xml"), "/c": path("application/json")});
+        let schemas = json!({"S": {"type": "object", "xml": {"name": name}}});
+        json!({"openapi": "3.0.3", "paths": paths, "components": {"schemas": schemas}}).to_string()
+    };
+    let report = diff(&document("old"), &document("new"));
+    let told: Vec<_> = report.changes.iter().map(|c| c.operation.as_ref().unwrap().key.as_str()).collect();
+    assert_eq!(told, ["GET /b"], "{:#?}", report.changes);
+}

@@ -84,10 +84,7 @@ fn from_files(place: &Place, args: &Args) -> Result<(), Failure> {
         services.push(ServiceName::new(name).map_err(|e| Failure::usage(format!("`{name}`: {e}")))?);
     }
     let folder = place.paths.logs();
-    let found = match args.search.as_str() {
-        "" => supervisor::log::tail(&folder, &services, args.lines),
-        text => supervisor::log::search(&folder, &services, text, args.lines),
-    };
+    let found = supervisor::log::search(&folder, &services, &args.search, args.lines);
     let found = found
         .map_err(|e| Failure::failed(format!("the logs in {} cannot be read: {e}", folder.display())))?;
     if found.is_empty() {

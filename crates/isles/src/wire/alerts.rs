@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::alerts::{Alert, Alerts, BURNS, Burn, Calls, Condition, Severity, burning};
+use control::alerts::{Alert, Alerts, BURNS, Burn, Calls, Condition, Rule, Severity, burning};
 use control::{Control, Health, Mode, Refused, Status};
-use jiff::Timestamp;
 use model::ServiceName;
 use saga::engine::Engine;
 use saga::store::{Filter, Status as SagaStatus};
 use tokio::sync::watch;
 
+use super::platform::now;
 use super::webhook::Webhook;
 
 /// How often.
@@ -71,7 +71,7 @@ async fn look(control: &Control, engine: Option<&Engine>) -> Vec<Condition> {
 
 fn crash_loop(service: &ServiceName) -> Condition {
     Condition {
-        rule: "crash_loop",
+        rule: Rule::CrashLoop,
         subject: service.to_string(),
         service: Some(service.to_string()),
         severity: Severity::Page,
@@ -110,7 +110,7 @@ fn burnt(service: &ServiceName, burn: Burn, calls: Calls, availability: f64) -> 
         calls.requests,
     );
     Condition {
-        rule: "error_budget",
+        rule: Rule::ErrorBudget,
         subject: service.to_string(),
         service: Some(service.to_string()),
         severity: burn.severity,
@@ -125,7 +125,7 @@ async fn stuck(engine: &Engine) -> Result<Vec<Condition>, saga::store::StoreErro
     let stuck = found.into_iter().filter(|saga| saga.alert || saga.status == SagaStatus::Stuck);
     Ok(stuck
         .map(|saga| Condition {
-            rule: "stuck_saga",
+            rule: Rule::StuckSaga,
             subject: saga.id.clone(),
             service: None,
             severity: Severity::Page,
@@ -135,8 +135,4 @@ async fn stuck(engine: &Engine) -> Result<Vec<Condition>, saga::store::StoreErro
             ),
         })
         .collect())
-}
-
-fn now() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }

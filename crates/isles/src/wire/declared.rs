@@ -1,13 +1,11 @@
 //! The manifest in force in the words of the dashboard.
 
 use console::api::{Declared, DeclaredService};
+use model::secret::{self, MASKED};
 use model::{DesiredState, HealthCheck, Scale, ServiceSpec};
 
-/// What stands in place of a value that is nobody's business.
-const MASKED: &str = "•••";
-
-/// Parts of the names of variables whose values are not shown where they are written out in the manifest.
-const SECRET: [&str; 6] = ["PASSWORD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH"];
+/// In the name of a variable these mean a secret as well; elsewhere they are too common a part of names.
+const OF_VARIABLES: [&str; 2] = ["KEY", "AUTH"];
 
 /// All of it.
 pub fn declared(file: String, desired: &DesiredState) -> Declared {
@@ -28,7 +26,8 @@ fn service(spec: &ServiceSpec) -> DeclaredService {
     let words: Vec<String> = spec.command.0.iter().map(ToString::to_string).collect();
     let env = spec.env.iter().map(|(name, value)| {
         let plain = value.variables().next().is_none();
-        let secret = SECRET.iter().any(|part| name.to_ascii_uppercase().contains(part));
+        let upper = name.to_ascii_uppercase();
+        let secret = secret::is_named(name) || OF_VARIABLES.iter().any(|part| upper.contains(part));
         (name.clone(), if plain && secret { MASKED.to_owned() } else { value.to_string() })
     });
     DeclaredService {

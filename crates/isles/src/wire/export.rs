@@ -7,12 +7,12 @@ use control::{Control, Mode};
 use reqwest::StatusCode;
 use tokio::time::sleep;
 
+use super::outgoing;
+
 /// How often it is looked for new ones.
 const LOOK: Duration = Duration::from_secs(2);
 /// Spans in one export: what OpenTelemetry's SDKs send at most by default.
 const BATCH: usize = 512;
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What came of an export.
@@ -50,9 +50,7 @@ async fn round(control: &Control) -> Result<bool, String> {
     let Some(template) = &desired.telemetry.export else { return Ok(false) };
     let fill = |template| control::fill_for_app(template, control.paths()).map_err(|unset| unset.to_string());
     let base = fill(template)?;
-    let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
-    let client = client.build().map_err(|e| e.without_url().to_string())?;
-    let mut request = client.post(format!("{}/v1/traces", base.trim_end_matches('/')));
+    let mut request = outgoing::client()?.post(format!("{}/v1/traces", base.trim_end_matches('/')));
     for (name, value) in &desired.telemetry.headers {
         request = request.header(name, fill(value)?);
     }
@@ -72,14 +70,14 @@ async fn round(control: &Control) -> Result<bool, String> {
     Ok(spans.len() == BATCH)
 }
 
-/// The URL and the headers are in no message: they may hold a secret. Which answers mean "later" says OTLP.
+/// Which answers mean "later" says OTLP.
 async fn send(request: reqwest::RequestBuilder) -> Sent {
-    match request.send().await {
-        Err(error) => Sent::Later(error.without_url().to_string()),
-        Ok(answer) if answer.status().is_success() => Sent::Taken,
-        Ok(answer) => match answer.status().as_u16() {
-            429 | 502 | 503 | 504 => Sent::Later(format!("it is answered with {}", answer.status())),
-            _ => Sent::Refused(answer.status()),
+    match outgoing::send(request).await {
+        Err(why) => Sent::Later(why),
+        Ok(status) if status.is_success() => Sent::Taken,
+        Ok(status) => match status.as_u16() {
+            429 | 502 | 503 | 504 => Sent::Later(format!("it is answered with {status}")),
+            _ => Sent::Refused(status),
         },
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use console::api::{self, EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
+use console::api::{EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
 use control::traffic::{EdgeTraffic, Report};
-use control::{Counts, Line, Measured, Point, PointKind, Span};
+use control::{Counts, Line, Point, Span};
 use model::histogram::{BUCKETS, upper_of};
-use model::{KeptSpan, ServiceName};
+use model::{KeptSpan, Measured, PointKind, ServiceName};
 
 /// The time that is asked for, up to `now` (Unix seconds), from a whole step on.
 pub fn span(query: &MetricsQuery, now: u64) -> Span {
@@ -60,12 +60,6 @@ pub struct Exemplar {
     pub trace: String,
     /// How long it took to the head of its answer, in seconds.
     pub seconds: f64,
-}
-
-/// The latest of a number.
-pub fn measured(point: Measured) -> api::Measured {
-    let Measured { name, replica, attributes, unit, kind: _, value, at: _ } = point;
-    api::Measured { name, replica, attributes, unit, value }
 }
 
 /// A span of the data plane that had an answer.

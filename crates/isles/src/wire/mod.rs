@@ -6,9 +6,10 @@ mod declared;
 mod deploys;
 mod drift;
 mod export;
+mod inside;
 mod logs;
 mod metrics;
-mod otlp;
+mod outgoing;
 mod platform;
 mod sagas;
 mod status;
@@ -29,6 +30,8 @@ use crate::gate::ContractGate;
 pub use deploys::from_nothing;
 pub use logs::entry as log_entry;
 use platform::Wired;
+
+const TELEMETRY: &str = "the telemetry of services";
 
 /// Why an app did not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,11 +80,11 @@ pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> 
     let (engine, of_gate) = watch::channel(None);
     let declared = sagas.as_ref().map(sagas::Prepared::plans).unwrap_or_default();
     let gate = Arc::new(ContractGate::new(declared, sagas.is_some().then_some(of_gate)));
-    let intake = otlp::listen().await?;
+    let intake = inside::listen(TELEMETRY).await?;
     let inner = Inner { sagas: about, otlp: intake.local_addr().ok() };
     let control = Control::start(desired, control::Options { program, build, gate, inner }).await;
     let control = Arc::new(control.map_err(explain)?);
-    otlp::serve(intake, &control);
+    inside::serve(TELEMETRY, intake, control::otlp_router(control.intake()));
     let sagas = match sagas {
         Some(prepared) => {
             let running = prepared.start(&control).await?;

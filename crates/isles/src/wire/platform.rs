@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
     Accepted, AppEvent, AppStatus, Begun, Declared, DeployRequest, Deployed, DriftReport, EventQuery, Events,
-    LogEntry, LogQuery, Measured, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo,
-    RollbackRequest, Span, SpanQuery, Spans, Traffic, UsageReport,
+    LogEntry, LogQuery, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
+    Span, SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::{Platform, Refusal};
 use control::alerts::Alert;
 use control::{Control, DeployOrder, Paths, Refused, Status};
 use futures_util::future::BoxFuture;
-use model::{DesiredState, ServiceName};
+use model::{DesiredState, Measured, ServiceName};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -123,7 +123,8 @@ fn translate(
     receiver
 }
 
-fn now() -> u64 {
+/// Unix milliseconds.
+pub(super) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
@@ -259,8 +260,7 @@ impl Platform for Wired {
     }
 
     fn measured(&self, service: &str) -> Vec<Measured> {
-        let points = service.parse().map(|service| self.control.points(&service)).unwrap_or_default();
-        points.into_iter().map(metrics::measured).collect()
+        service.parse().map(|service| self.control.points(&service)).unwrap_or_default()
     }
 
     fn drift(&self, service: &str) -> DriftReport {
@@ -273,10 +273,7 @@ impl Platform for Wired {
         let (text, n) = (query.text.clone(), query.n);
         Box::pin(async move {
             let services = services.map_err(|e| Refusal::internal(e.to_string()))?;
-            let read = move || match text.as_str() {
-                "" => supervisor::log::tail(&folder, &services, n),
-                text => supervisor::log::search(&folder, &services, text, n),
-            };
+            let read = move || supervisor::log::search(&folder, &services, &text, n);
             let lines = tokio::task::spawn_blocking(read).await;
             match lines {
                 Ok(Ok(lines)) => Ok(lines.iter().map(logs::entry).collect()),

@@ -13,7 +13,9 @@ use saga::store::postgres::PostgresStore;
 use saga::store::sqlite::SqliteStore;
 use tokio::net::TcpListener;
 
-use super::{StartError, other};
+use super::{StartError, inside, other};
+
+const API: &str = "the API of sagas";
 
 /// How long answers that are under way are waited for when the app ends.
 const GRACE: Duration = Duration::from_secs(5);
@@ -44,8 +46,7 @@ impl Prepared {
             what: format!("{} saga definitions have faults", broken.len()),
             help: Some("`isles check` shows them".to_owned()),
         })?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await;
-        let listener = listener.map_err(|e| other(format!("there is no port for the API of sagas: {e}")))?;
+        let listener = inside::listen(API).await?;
         let api = listener.local_addr().map_err(|e| other(e.to_string()))?;
         let process = supervisor::process::identify(std::process::id());
         let process = process.ok_or_else(|| other("this process is not to be found in /proc".to_owned()))?;
@@ -73,12 +74,7 @@ impl Prepared {
         let store = open(self.store.as_ref(), control).await?;
         let options = Options::new(control.saga_callees());
         let engine = Engine::start(store, self.plans, options).await.map_err(|e| other(e.to_string()))?;
-        let router = saga::api::router(engine.clone());
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(self.listener, router).await {
-                tracing::error!("the API of sagas has ended: {error}");
-            }
-        });
+        inside::serve(API, self.listener, saga::api::router(engine.clone()));
         Ok(Running { engine })
     }
 }

@@ -68,7 +68,7 @@ pub fn app(
 fn alert(alert: &Alert) -> AlertInfo {
     let condition = &alert.condition;
     AlertInfo {
-        rule: condition.rule.to_owned(),
+        rule: condition.rule.name().to_owned(),
         subject: condition.subject.clone(),
         service: condition.service.clone(),
         severity: condition.severity.name().to_owned(),

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::outgoing;
+
 /// Alerts that wait to be sent; what comes beyond is only shown.
 const MOST: usize = 1_000;
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it is tried again, and the pauses between.
 const TRIED: Duration = Duration::from_secs(3_600);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -64,21 +64,14 @@ async fn send(control: &Control, alert: &Alert, dashboard: Option<&str>) {
     }
 }
 
-/// The URL is in no message: it may hold a secret.
 async fn post(url: &str, body: &Value) -> Result<(), String> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
-    let client = client.build().map_err(|e| e.without_url().to_string())?;
-    let sent = client.post(url).json(body).send().await.map_err(|e| e.without_url().to_string())?;
-    if sent.status().is_success() { Ok(()) } else { Err(format!("it is answered with {}", sent.status())) }
+    let status = outgoing::send(outgoing::client()?.post(url).json(body)).await?;
+    if status.is_success() { Ok(()) } else { Err(format!("it is answered with {status}")) }
 }
 
 fn body(app: &str, alert: &Alert, dashboard: Option<&str>) -> Value {
     let condition = &alert.condition;
-    let name = match condition.rule {
-        "error_budget" => "ErrorBudgetBurn",
-        "crash_loop" => "CrashLoop",
-        _ => "StuckSaga",
-    };
+    let name = condition.rule.alert_name();
     let status = if alert.until.is_some() { "resolved" } else { "firing" };
     let base = dashboard.unwrap_or_default();
     let page = match &condition.service {
@@ -91,7 +84,7 @@ fn body(app: &str, alert: &Alert, dashboard: Option<&str>) -> Value {
     let annotations = json!({"summary": condition.text});
     json!({
         "version": "4",
-        "groupKey": format!("{app}/{}/{}", condition.rule, condition.subject),
+        "groupKey": format!("{app}/{}/{}", condition.rule.name(), condition.subject),
         "truncatedAlerts": 0,
         "status": status,
         "receiver": "isles",
@@ -120,7 +113,7 @@ fn time(millis: Option<u64>) -> String {
 
 /// The same for the same alert, whenever it comes: FNV-1a, as Alertmanager's own (<http://www.isthe.com/chongo/tech/comp/fnv/>).
 fn fingerprint(app: &str, alert: &Alert) -> u64 {
-    let text = format!("{app}\u{ff}{}\u{ff}{}", alert.condition.rule, alert.condition.subject);
+    let text = format!("{app}\u{ff}{}\u{ff}{}", alert.condition.rule.name(), alert.condition.subject);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

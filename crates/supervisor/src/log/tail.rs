@@ -16,9 +16,31 @@ use super::{LogLine, aged, log_path, record};
 /// # Errors
 /// When a log cannot be read. A folder that does not exist has no lines.
 pub fn tail(logs: &Path, services: &[ServiceName], n: usize) -> io::Result<Vec<LogLine>> {
+    gather(logs, services, n, &|file, n| {
+        Ok(record::last(&file, n)?.into_iter().map(|record| record.line).collect())
+    })
+}
+
+/// The last `n` lines of these services that have `text` in them, whatever the case, merged by time; without a text those of [`tail`].
+/// Reads all that is kept, as far back as it has to.
+///
+/// # Errors
+/// When a log cannot be read.
+pub fn search(logs: &Path, services: &[ServiceName], text: &str, n: usize) -> io::Result<Vec<LogLine>> {
+    if text.is_empty() {
+        return tail(logs, services, n);
+    }
+    let text = text.to_lowercase();
+    gather(logs, services, n, &|file, n| matching(BufReader::new(file), &text, n))
+}
+
+/// Gives the last so many lines of a file that are wanted.
+type Take<'t> = &'t dyn Fn(File, usize) -> io::Result<Vec<LogLine>>;
+
+fn gather(logs: &Path, services: &[ServiceName], n: usize, take: Take<'_>) -> io::Result<Vec<LogLine>> {
     let mut lines: Vec<LogLine> = Vec::new();
     for replica in replicas(logs, services)? {
-        lines.extend(tail_of(&log_path(logs, &replica), n)?);
+        lines.extend(of_replica(&log_path(logs, &replica), n, take)?);
         // Stable: lines of one replica with the same time stay in the order they were written in.
         lines.sort_by_key(|line| line.at);
         lines.drain(..lines.len().saturating_sub(n));
@@ -26,30 +48,15 @@ pub fn tail(logs: &Path, services: &[ServiceName], n: usize) -> io::Result<Vec<L
     Ok(lines)
 }
 
-/// The last `n` lines of these services (of all, when none is named) that have `text` in them, whatever the case, merged by time. Reads
-/// all that is kept, as far back as it has to.
-///
-/// # Errors
-/// When a log cannot be read.
-pub fn search(logs: &Path, services: &[ServiceName], text: &str, n: usize) -> io::Result<Vec<LogLine>> {
-    let text = text.to_lowercase();
-    let mut lines: Vec<LogLine> = Vec::new();
-    for replica in replicas(logs, services)? {
-        lines.extend(search_of(&log_path(logs, &replica), &text, n)?);
-        lines.sort_by_key(|line| line.at);
-        lines.drain(..lines.len().saturating_sub(n));
-    }
-    Ok(lines)
-}
-
-fn search_of(current: &Path, text: &str, n: usize) -> io::Result<Vec<LogLine>> {
-    let mut parts: Vec<VecDeque<LogLine>> = Vec::new();
+/// The last `n` lines of one replica, through all its files.
+fn of_replica(current: &Path, n: usize, take: Take<'_>) -> io::Result<Vec<LogLine>> {
+    let mut parts: Vec<Vec<LogLine>> = Vec::new();
     let mut missing = n;
     for file in open_all(current)? {
         if missing == 0 {
             break;
         }
-        let part = matching(BufReader::new(file), text, missing)?;
+        let part = take(file, missing)?;
         missing -= part.len().min(missing);
         parts.push(part);
     }
@@ -57,13 +64,13 @@ fn search_of(current: &Path, text: &str, n: usize) -> io::Result<Vec<LogLine>> {
 }
 
 /// The last `n` lines with a text in them; what is no record is passed over.
-fn matching(mut file: BufReader<File>, text: &str, n: usize) -> io::Result<VecDeque<LogLine>> {
+fn matching(mut file: BufReader<File>, text: &str, n: usize) -> io::Result<Vec<LogLine>> {
     let mut found = VecDeque::new();
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
         if file.read_until(b'\n', &mut bytes)? == 0 {
-            return Ok(found);
+            return Ok(found.into());
         }
         let Ok(line) = serde_json::from_slice::<LogLine>(&bytes) else { continue };
         if line.text.to_lowercase().contains(text) {
@@ -73,22 +80,6 @@ fn matching(mut file: BufReader<File>, text: &str, n: usize) -> io::Result<VecDe
             found.push_back(line);
         }
     }
-}
-
-/// The last `n` lines of one replica, through all its files.
-fn tail_of(current: &Path, n: usize) -> io::Result<Vec<LogLine>> {
-    let mut parts: Vec<Vec<LogLine>> = Vec::new();
-    let mut missing = n;
-    for file in open_all(current)? {
-        if missing == 0 {
-            break;
-        }
-        let part: Vec<LogLine> =
-            record::last(&file, missing)?.into_iter().map(|record| record.line).collect();
-        missing -= part.len().min(missing);
-        parts.push(part);
-    }
-    Ok(parts.into_iter().rev().flatten().collect())
 }
 
 /// The current file and the rotated ones, newest first. All are opened before any is read, and one that a rotation renamed in

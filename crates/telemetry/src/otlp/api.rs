@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -33,8 +32,10 @@ pub const CALLER: &str = "x-isles-caller";
 const MOST_BYTES: usize = 8 << 20;
 const MOST_UNPACKED: usize = 32 << 20;
 
-/// Takes what services send. Every method gives how many were not taken, since there were too many.
+/// Takes what services send. The methods that take give how many were not taken, since there were too many.
 pub trait Intake: Send + Sync + 'static {
+    /// What time it is, in Unix milliseconds: that of lines that have none.
+    fn now(&self) -> u64;
     /// Spans of a service.
     fn spans(&self, spans: Vec<OwnSpan>) -> usize;
     /// Lines of a service.
@@ -206,14 +207,9 @@ fn take(
             let (spans, refused) = decode::spans(&caller, wire, body).map_err(malformed)?;
             refused + intake.spans(spans)
         }
-        Signal::Logs => intake.logs(&caller, decode::logs(wire, body, unix_millis()).map_err(malformed)?),
+        Signal::Logs => intake.logs(&caller, decode::logs(wire, body, intake.now()).map_err(malformed)?),
         Signal::Metrics => intake.points(&caller, decode::points(wire, body).map_err(malformed)?),
     })
-}
-
-fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 const TOO_MANY: &str = "there were too many at once, or they have no ids";

@@ -1,7 +1,7 @@
 //! From the bytes of an export to what is kept of it.
 
 use model::span::{SpanId, TraceId};
-use model::{OwnEvent, OwnSpan, ServiceName};
+use model::{OwnEvent, OwnSpan, PointKind, ServiceName};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -15,7 +15,7 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 
 use super::values::{attributes, cut, text_of, value};
-use super::{OwnLog, OwnPoint, PointKind};
+use super::{OwnLog, OwnPoint};
 
 /// The longest name, and the longest line, in bytes.
 const MOST_NAME: usize = 256;

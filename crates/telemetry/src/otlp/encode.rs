@@ -24,9 +24,17 @@ pub fn export(app: &str, spans: &[KeptSpan]) -> Vec<u8> {
     let mut resources = BTreeMap::<(String, Option<String>), Vec<Wire>>::new();
     for span in spans {
         let (service, _) = span.services();
+        let base = Wire {
+            trace_id: span.trace().0.to_be_bytes().to_vec(),
+            span_id: span.id().0.to_be_bytes().to_vec(),
+            parent_span_id: span.parent().map(|id| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
+            start_time_unix_nano: span.start(),
+            end_time_unix_nano: span.start().saturating_add(span.duration()),
+            ..Wire::default()
+        };
         let (replica, wire) = match span {
-            KeptSpan::Hop(span) => (span.replica.as_ref().map(ToString::to_string), hop(span)),
-            KeptSpan::Own(span) => (span.replica.clone(), own(span)),
+            KeptSpan::Hop(span) => (span.replica.as_ref().map(ToString::to_string), hop(span, base)),
+            KeptSpan::Own(span) => (span.replica.clone(), own(span, base)),
         };
         resources.entry((service.to_string(), replica)).or_default().push(wire);
     }
@@ -46,7 +54,7 @@ pub fn export(app: &str, spans: &[KeptSpan]) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans: resources.collect() }.encode_to_vec()
 }
 
-fn hop(span: &Span) -> Wire {
+fn hop(span: &Span, base: Wire) -> Wire {
     let attempts = span.failed_attempts.iter().map(|attempt| Event {
         time_unix_nano: span.start.saturating_add(attempt.at),
         name: "attempt failed".to_owned(),
@@ -58,23 +66,18 @@ fn hop(span: &Span) -> Wire {
         ..Event::default()
     });
     Wire {
-        trace_id: span.trace.0.to_be_bytes().to_vec(),
-        span_id: span.id.0.to_be_bytes().to_vec(),
-        parent_span_id: span.parent.map(|id| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
         name: span.name().to_owned(),
         kind: SERVER,
-        start_time_unix_nano: span.start,
-        end_time_unix_nano: span.start.saturating_add(span.duration),
         attributes: span.attributes().iter().map(|(key, value)| pair(key, value)).collect(),
         events: attempts.collect(),
         status: span
             .failed()
             .then(|| Status { code: ERROR, message: span.error.clone().unwrap_or_default() }),
-        ..Wire::default()
+        ..base
     }
 }
 
-fn own(span: &OwnSpan) -> Wire {
+fn own(span: &OwnSpan, base: Wire) -> Wire {
     let events = span.events.iter().map(|event| Event {
         time_unix_nano: event.at,
         name: event.name.clone(),
@@ -82,9 +85,6 @@ fn own(span: &OwnSpan) -> Wire {
         ..Event::default()
     });
     Wire {
-        trace_id: span.trace.0.to_be_bytes().to_vec(),
-        span_id: span.id.0.to_be_bytes().to_vec(),
-        parent_span_id: span.parent.map(|id| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
         name: span.name.clone(),
         kind: match span.kind.as_str() {
             "server" => SERVER,
@@ -93,14 +93,12 @@ fn own(span: &OwnSpan) -> Wire {
             "consumer" => 5,
             _ => INTERNAL,
         },
-        start_time_unix_nano: span.start,
-        end_time_unix_nano: span.start.saturating_add(span.duration),
         attributes: span.attributes.iter().map(|(key, value)| pair(key, value)).collect(),
         events: events.collect(),
         status: span
             .failed
             .then(|| Status { code: ERROR, message: span.message.clone().unwrap_or_default() }),
-        ..Wire::default()
+        ..base
     }
 }
 

@@ -22,17 +22,6 @@ pub struct OwnLog {
     pub text: String,
 }
 
-/// What kind of number something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PointKind {
-    /// It goes up and down.
-    Gauge,
-    /// It only grows, since the process began.
-    Counter,
-    /// The count (`…_count`) or the sum (`…_sum`) of all that was observed of a distribution.
-    Distribution,
-}
-
 /// What a service measured: one number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnPoint {
@@ -45,7 +34,7 @@ pub struct OwnPoint {
     /// What tells it apart from others of the name.
     pub attributes: std::collections::BTreeMap<String, model::span::Value>,
     /// What kind of number.
-    pub kind: PointKind,
+    pub kind: model::PointKind,
     /// How much it is now.
     pub value: f64,
 }

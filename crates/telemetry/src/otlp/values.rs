@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::secret::{self, MASKED};
 use model::span::Value;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -16,19 +17,12 @@ const MOST_ALL: usize = 16 * 1024;
 /// Values within values are looked into no deeper.
 const MOST_DEPTH: usize = 6;
 
-/// What stands in place of a secret.
-const MASKED: &str = "•••";
-
-/// Parts of keys whose values are nobody's business.
-const SECRET: [&str; 9] =
-    ["authorization", "cookie", "password", "passwd", "secret", "token", "api_key", "apikey", "credential"];
-
 pub fn attributes(list: Vec<KeyValue>) -> BTreeMap<String, Value> {
     let mut out = BTreeMap::new();
     let mut room = MOST_ALL;
     for pair in list.into_iter().take(MOST_ATTRIBUTES) {
         let Some(any) = pair.value.and_then(|value| value.value) else { continue };
-        let value = if is_secret(&pair.key) { Value::Text(MASKED.to_owned()) } else { value(any) };
+        let value = if secret::is_named(&pair.key) { Value::Text(MASKED.to_owned()) } else { value(any) };
         let size = pair.key.len().min(MOST_KEY) + if let Value::Text(text) = &value { text.len() } else { 8 };
         let Some(left) = room.checked_sub(size) else { break };
         room = left;
@@ -71,7 +65,7 @@ fn json(any: Any, depth: usize) -> serde_json::Value {
             let pairs = list.values.into_iter().take(MOST_ATTRIBUTES);
             pairs
                 .map(|pair| {
-                    let value = if is_secret(&pair.key) {
+                    let value = if secret::is_named(&pair.key) {
                         MASKED.into()
                     } else {
                         pair.value.map_or(serde_json::Value::Null, inner)
@@ -83,11 +77,6 @@ fn json(any: Any, depth: usize) -> serde_json::Value {
         // A reference into a table of strings that only profiles have.
         _ => serde_json::Value::Null,
     }
-}
-
-fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    SECRET.iter().any(|part| key.contains(part))
 }
 
 /// Not more of a text than `most` bytes.

@@ -31,6 +31,9 @@ impl Small {
 }
 
 impl Intake for Small {
+    fn now(&self) -> u64 {
+        7
+    }
     fn spans(&self, spans: Vec<OwnSpan>) -> usize {
         self.take(spans.into_iter().map(|span| format!("{} {}", span.service, span.name)))
     }
