@@ -1,9 +1,10 @@
 //! `isles traces` and `isles trace`
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use console::api::{SpanQuery, Spans};
-use console::trace::{Trace, traces};
+use console::api::{Span, SpanQuery, Spans};
+use console::trace::traces;
 
 use super::failure::Failure;
 use super::output;
@@ -64,12 +65,9 @@ pub async fn list(args: ListArgs, before: FileArg) -> Result<(), Failure> {
     };
     let client = place.client();
     let wanted = client.spans(&query).await?;
-    // What was asked for is a part of its trace, which is shown whole.
     let all = client.spans(&SpanQuery { n: MOST, ..SpanQuery::default() }).await?;
-    let of_wanted =
-        |trace: &Trace<'_>| trace.spans.iter().any(|span| wanted.spans.iter().any(|w| w.trace == span.trace));
-    let mut found = traces(&all.spans);
-    found.retain(of_wanted);
+    let spans = joined(wanted.spans, all.spans);
+    let mut found = traces(&spans);
     found.truncate(args.n);
     if args.json {
         return output::json(&found);
@@ -81,6 +79,14 @@ pub async fn list(args: ListArgs, before: FileArg) -> Result<(), Failure> {
     }
     let (width, _) = terminal::size(&std::io::stdout());
     output::lines(&trace::list(&found, place::now(), width))
+}
+
+/// What was asked for, however old, and what else of its traces is among the latest: a trace is shown as whole as it can be.
+fn joined(wanted: Vec<Span>, latest: Vec<Span>) -> Vec<Span> {
+    let ids: HashSet<(String, String)> = wanted.iter().map(|s| (s.trace.clone(), s.id.clone())).collect();
+    let of: HashSet<String> = wanted.iter().map(|span| span.trace.clone()).collect();
+    let new = |span: &Span| of.contains(&span.trace) && !ids.contains(&(span.trace.clone(), span.id.clone()));
+    wanted.into_iter().chain(latest.into_iter().filter(new)).collect()
 }
 
 pub async fn show(args: ShowArgs, before: FileArg) -> Result<(), Failure> {
@@ -100,5 +106,21 @@ pub async fn show(args: ShowArgs, before: FileArg) -> Result<(), Failure> {
             .help("`isles traces` shows those that are")),
         many => Err(Failure::failed(format!("{} traces begin with `{}`", many.len(), args.id))
             .help("give more of its id")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_shown_however_old_with_the_rest_of_its_trace() {
+        let span =
+            |trace: &str, id: &str| Span { trace: trace.to_owned(), id: id.to_owned(), ..Span::default() };
+        let wanted = vec![span("old", "a"), span("new", "b")];
+        let latest = vec![span("new", "b"), span("new", "c"), span("other", "d")];
+        let shown: Vec<String> =
+            joined(wanted, latest).iter().map(|s| format!("{} {}", s.trace, s.id)).collect();
+        assert_eq!(shown, ["old a", "new b", "new c"]);
     }
 }
