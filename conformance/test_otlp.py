@@ -85,3 +85,13 @@ def test_numbers_are_there_for_a_scraper(app):
     assert (families["telling_asked"], families["isles_request_duration_seconds"]) == ("counter", "histogram")
     assert "# TYPE telling_asked counter" in lines and lines[-1] == "# EOF"
     assert not any("isles-telemetry" in line for line in lines), "what tells of requests is no traffic"
+
+    def drawn():
+        path = "/v1/services/telling/measured?name=telling.asked&seconds=300"
+        request = urllib.request.Request(base + path, headers={"authorization": f"Bearer {token}"})
+        series = json.load(urllib.request.urlopen(request, timeout=10))["series"]
+        return series if any(one["points"] for one in series) else None
+
+    series = until("it is kept", drawn)
+    assert {(one["replica"], one["kind"]) for one in series} == {("telling-1", "counter")}
+    assert all(one["points"][-1]["value"] >= 1 for one in series), series

@@ -8,8 +8,8 @@ use tokio::sync::{broadcast, watch};
 
 use crate::api::{
     Accepted, AppStatus, Begun, Declared, DeployRequest, Deployed, DriftReport, EventQuery, Events, LogEntry,
-    LogQuery, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest, SpanQuery,
-    Spans, Traffic, UsageReport,
+    LogQuery, MeasuredQuery, MeasuredReport, MetricsQuery, MetricsReport, PlanReport, PlanRequest,
+    ReleaseInfo, RollbackRequest, SpanQuery, Spans, Traffic, UsageReport,
 };
 
 /// A running app, as the API sees it.
@@ -49,6 +49,9 @@ pub trait Platform: Send + Sync + 'static {
 
     /// The latest of what `service` measures itself, by name.
     fn measured(&self, service: &str) -> Vec<Measured>;
+
+    /// What a service measures itself, over time.
+    fn series(&self, query: &MeasuredQuery) -> BoxFuture<'_, Result<MeasuredReport, Refusal>>;
 
     /// How real requests and answers of `service` compare with its contract.
     fn drift(&self, service: &str) -> DriftReport;

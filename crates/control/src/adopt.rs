@@ -17,6 +17,7 @@ pub(crate) async fn adopt(world: &World, recorded: &ObservedState) {
         state.process?;
         let release = world.releases.open(&id.service, &state.release).ok();
         let spec = release.as_ref().map_or(service, |release| &release.spec);
+        world.hide_secrets_of(spec);
         let spec = ReplicaSpec {
             id: id.clone(),
             release: state.release.clone(),

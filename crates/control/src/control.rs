@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use model::{DesiredState, ServiceName, ServiceSpec};
 use planner::rollout::Rollout;
-use supervisor::Supervisor;
-use telemetry::{Limits, Metrics, Points, TraceLimits, Traces};
+use supervisor::{Mask, Supervisor};
+use telemetry::{History, Limits, Metrics, Points, TraceLimits, Traces};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -150,12 +150,14 @@ impl Control {
         let edges = edge_addresses(&desired, &options.inner, &store.edges()?)
             .map_err(io("no address for an edge"))?;
         store.set_edges(&edges)?;
-        let supervisor =
-            Supervisor::new(supervisor::Options { logs: paths.logs(), log_limit: 8 << 20, log_files: 3 })
-                .map_err(io("output cannot be captured"))?;
+        let mask = Mask::default();
+        let kept =
+            supervisor::Options { logs: paths.logs(), log_limit: 8 << 20, log_files: 3, mask: mask.clone() };
+        let supervisor = Supervisor::new(kept).map_err(io("output cannot be captured"))?;
         let recorded = store.replicas()?;
         let (scales, restarts) = (store.scales()?, store.restarts()?);
         let metrics = metrics::open(&paths.metrics(), |path| Metrics::open(path, Limits::default()))?;
+        let history = metrics::open(&paths.measured(), |path| History::open(path, metrics::MEASURED))?;
         let traces = metrics::open(&paths.traces(), |path| Traces::open(path, TraceLimits::default()))?;
         let releases = Releases::new(paths.releases());
         releases.sweep();
@@ -176,6 +178,7 @@ impl Control {
             inner: options.inner,
             store,
             supervisor,
+            mask,
             wishes: State::new(Wishes { scales, restarts }),
             edges: State::new(Arc::new(edges)),
             data_plane: State::new(DataPlane::default()),
@@ -185,6 +188,7 @@ impl Control {
             metrics: Arc::new(metrics),
             traces: Arc::new(traces),
             points: Points::default(),
+            history: Arc::new(history),
             usage: Usage::default(),
             operations: State::new(Arc::default()),
             mode: State::new(Mode::Open),

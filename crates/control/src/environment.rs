@@ -139,7 +139,7 @@ pub fn fill_for_app(template: &Template, paths: &Paths) -> Result<String, Unset>
 }
 
 /// A variable of the environment of Isles, or a secret.
-fn from_outside(variable: &Variable, paths: &Paths) -> Result<String, Unset> {
+pub(crate) fn from_outside(variable: &Variable, paths: &Paths) -> Result<String, Unset> {
     match variable {
         Variable::Env { name, default } => {
             let value = std::env::var(name).ok().filter(|v| default.is_none() || !v.is_empty());

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::span::Value;
 use model::{OwnSpan, ReplicaId, ServiceName};
+use supervisor::Mask;
 use telemetry::otlp::{Intake, OwnLog, OwnPoint};
 
 use crate::world::{World, now};
@@ -17,7 +19,8 @@ impl Intake for ToWorld {
     }
 
     fn spans(&self, spans: Vec<OwnSpan>) -> usize {
-        self.0.traces.add_own(spans, now() / 1000)
+        let spans = spans.into_iter().map(|span| without_secrets(span, &self.0.mask));
+        self.0.traces.add_own(spans.collect(), now() / 1000)
     }
 
     /// Lines go into the log of the replica that says it sent them, beside its output.
@@ -45,6 +48,28 @@ impl Intake for ToWorld {
     }
 
     fn points(&self, service: &ServiceName, points: Vec<OwnPoint>) -> usize {
-        self.0.points.take(service, points, now() / 1000)
+        let (taken, refused) = self.0.points.take(service, points, now() / 1000);
+        self.0.history.add(service, &taken);
+        refused
     }
+}
+
+/// The span with nothing in it that the service was told in confidence.
+fn without_secrets(mut span: OwnSpan, mask: &Mask) -> OwnSpan {
+    let clean = |text: &mut String| *text = mask.clean(std::mem::take(text));
+    let values = |attributes: &mut BTreeMap<String, Value>| {
+        for value in attributes.values_mut() {
+            if let Value::Text(text) = value {
+                clean(text);
+            }
+        }
+    };
+    clean(&mut span.name);
+    span.message.iter_mut().for_each(clean);
+    values(&mut span.attributes);
+    for event in &mut span.events {
+        clean(&mut event.name);
+        values(&mut event.attributes);
+    }
+    span
 }

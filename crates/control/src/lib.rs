@@ -33,6 +33,7 @@ mod ports;
 mod reconcile;
 mod release;
 mod routes;
+mod secrets;
 mod status;
 mod store;
 #[cfg(test)]
@@ -56,5 +57,5 @@ pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
 pub use telemetry::alerts;
 pub use telemetry::otlp::{Intake, export as otlp_export, router as otlp_router};
-pub use telemetry::{Counts, Event, Line, Point, Span, SpanQuery, Wanted};
+pub use telemetry::{Counts, Event, Line, Point, Series, Span, SpanQuery, Wanted};
 pub use world::{DataPlane, Mode, Outside};

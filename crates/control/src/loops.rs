@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::ObservedState;
-use telemetry::{Metrics, Traces};
+use telemetry::{History, Metrics, Traces};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -80,6 +80,7 @@ pub(crate) fn start_loops(
     vec![
         tokio::spawn(usage::keep(world.clone())),
         tokio::spawn(metrics::keep(world.clone(), world.metrics.clone(), metrics::CALLS, Metrics::flush)),
+        tokio::spawn(metrics::keep(world.clone(), world.history.clone(), metrics::CALLS, History::flush)),
         tokio::spawn(metrics::keep(world.clone(), world.traces.clone(), metrics::SPANS, Traces::flush)),
         run(contracts, Wake::until(&world.stop).on(world.deployments.subscribe())),
         run(record, observed()),

@@ -4,15 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use telemetry::StoreError;
+use telemetry::{Limits, StoreError};
 use tokio::task::spawn_blocking;
 
 use crate::world::{World, now};
 
-/// How often calls are written down: a control plane that is killed loses so much, no more.
+/// How often calls and what services measure are written down: a control plane that is killed loses so much, no more.
 pub const CALLS: Duration = Duration::from_secs(10);
 /// How often spans are.
 pub const SPANS: Duration = Duration::from_secs(2);
+
+/// Bytes on disk of what services measure themselves, about.
+pub const MEASURED: Limits = Limits { bytes: 64 << 20 };
 
 /// Opens a store. One that cannot be read is put aside: it is no reason not to run.
 pub fn open<S>(path: &Path, open: impl Fn(&Path) -> Result<S, StoreError>) -> Result<S, StoreError> {

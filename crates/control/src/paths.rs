@@ -79,6 +79,11 @@ impl Paths {
         self.state.join("metrics.db")
     }
 
+    /// What services measured themselves.
+    pub fn measured(&self) -> PathBuf {
+        self.state.join("measured.db")
+    }
+
     /// Spans.
     pub fn traces(&self) -> PathBuf {
         self.state.join("traces.db")

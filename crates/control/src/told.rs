@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::{KeptSpan, Measured, ServiceName};
 use telemetry::alerts::Calls;
 use telemetry::otlp::Intake;
-use telemetry::{Counts, Event, Line, Span, SpanQuery, Wanted};
+use telemetry::{Counts, Event, Line, Series, Span, SpanQuery, Wanted};
 use tokio::task::spawn_blocking;
 
 use crate::control::{Control, Refused};
@@ -57,6 +57,13 @@ impl Control {
     /// What a service measures itself, the latest of each.
     pub fn points(&self, service: &ServiceName) -> Vec<Measured> {
         self.world.points.of(service, now() / 1000)
+    }
+
+    /// All numbers of that name that a service measures, over time; with the seconds of a point.
+    pub async fn series(&self, service: &str, name: &str, span: Span) -> Result<(u64, Vec<Series>), Refused> {
+        let (service, name) = (self.service(service)?.name, name.to_owned());
+        let history = self.world.history.clone();
+        aside(move || history.read(&service, &name, span, now() / 1000)).await
     }
 
     /// All calls to each service within the last so many seconds.

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::shapes::ShapesFile;
-use model::{DesiredState, ObservedState, Phase, ProcessId, ReleaseId, ReplicaId, ServiceName, Share};
+use model::{
+    DesiredState, ObservedState, Phase, ProcessId, ReleaseId, ReplicaId, ServiceName, ServiceSpec, Share,
+};
 use planner::rollout::Deployment;
 use proxy::link::Signals;
-use supervisor::Supervisor;
-use telemetry::{Metrics, Points, Traces};
+use supervisor::{Mask, Supervisor};
+use telemetry::{History, Metrics, Points, Traces};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::inner::Inner;
 use crate::paths::Paths;
 use crate::release::Releases;
+use crate::secrets;
 use crate::store::{EdgeKey, Store, StoreError};
 use crate::traffic::Traffic;
 use crate::usage::Usage;
@@ -38,6 +41,8 @@ pub struct World {
     pub store: Arc<Store>,
     /// Processes. Its `observed()` is the observed state.
     pub supervisor: Supervisor,
+    /// What is taken out of all that services write or tell. Added to before a process that knows it starts or is adopted.
+    pub mask: Mask,
     /// What was asked for, by hand or by the load. Written by the API and by `autoscale`.
     pub wishes: State<Wishes>,
     /// What each service is to run, and how it gets there. Written through [`World::deploy`].
@@ -64,6 +69,8 @@ pub struct World {
     pub traces: Arc<Traces>,
     /// What services measure themselves. Written by [`crate::intake`].
     pub points: Points,
+    /// What they measured before. Written by [`crate::intake`].
+    pub history: Arc<History>,
     /// Which operations are called. Written by `data_plane`.
     pub usage: Usage,
     /// What each service can be asked for, by the contract of the release in charge. Written by `contracts`.
@@ -226,6 +233,11 @@ impl World {
         self.metrics.happened(telemetry::Event { at: now(), kind, service: Some(service.to_string()), text });
     }
 
+    /// From now on nobody reads what this service was told in confidence.
+    pub fn hide_secrets_of(&self, service: &ServiceSpec) {
+        self.mask.add(secrets::of(service, &self.paths).iter().map(String::as_str));
+    }
+
     /// The replicas as they are now.
     pub fn observed(&self) -> Arc<ObservedState> {
         self.supervisor.observed().borrow().clone()
@@ -273,7 +285,7 @@ impl World {
     /// How requests are to be divided among the releases of each service.
     pub fn shares(&self, observed: &ObservedState) -> BTreeMap<ServiceName, Vec<Share>> {
         let deployments = self.deployments.get();
-        let of = |service: &model::ServiceSpec| {
+        let of = |service: &ServiceSpec| {
             let deployment = deployments.get(&service.name)?;
             let shares = shares(deployment, &service.name, observed, self.replicas_wanted(service));
             Some((service.name.clone(), shares))
@@ -282,7 +294,7 @@ impl World {
     }
 
     /// How long a request to this service may take at most, by whatever way it comes.
-    pub fn longest_request(&self, service: &model::ServiceSpec) -> Duration {
+    pub fn longest_request(&self, service: &ServiceSpec) -> Duration {
         let desired = self.desired.get();
         let routes = desired.gateway.iter().flat_map(|g| &g.routes);
         let own = routes.filter(|r| r.service == service.name).filter_map(|r| r.timeout);
@@ -290,7 +302,7 @@ impl World {
     }
 
     /// How many replicas a service is to have now.
-    pub fn replicas_wanted(&self, service: &model::ServiceSpec) -> u32 {
+    pub fn replicas_wanted(&self, service: &ServiceSpec) -> u32 {
         if self.mode.get() == Mode::Stopping {
             return 0;
         }

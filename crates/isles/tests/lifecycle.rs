@@ -261,7 +261,8 @@ dir = "."
 command = "{scripted}"
 [services.pay]
 dir = "."
-command = "{scripted}"
+before_start = "sh -c 'echo prepared with $API_KEY'"
+command = ["sh", "-c", "echo connects with $API_KEY; exec {scripted}"]
 [services.pay.env]
 API_KEY = "${secret.KEY}"
 "#;
@@ -270,7 +271,18 @@ API_KEY = "${secret.KEY}"
     app.up();
     assert_eq!(app.get("/pay/env").unwrap().json()["API_KEY"], "s3cret-value");
     assert!(!app.get("/web/env").unwrap().body.contains("s3cret-value"));
-    for said in [app.control_log(), app.isles(&["ps", "--json"]).stdout, app.isles(&["logs"]).stdout] {
+    let logs = app.isles(&["logs"]).stdout;
+    assert!(logs.contains("connects with •••"), "what it writes is masked: {logs}");
+    let prepared = std::fs::read_to_string(app.root().join(".isles/logs/pay/build.log")).unwrap();
+    assert_eq!(prepared, "prepared with •••\n");
+    for said in [app.control_log(), app.isles(&["ps", "--json"]).stdout, logs] {
         assert!(!said.contains("s3cret-value"), "{said}");
     }
+    // A process that was started before is adopted together with what it knows.
+    app.kill(u32::try_from(app.status()["pid"].as_u64().unwrap()).unwrap());
+    app.up();
+    assert_eq!(app.get("/pay/print?text=still-s3cret-value").unwrap().status, 200);
+    let logs = || app.isles(&["logs", "pay"]).stdout;
+    let logs = wait_until("the line is kept", logs, |logs| logs.contains("still-"));
+    assert!(logs.contains("still-•••") && logs.contains("adopted"), "{logs}");
 }

@@ -18,6 +18,7 @@ const SERVICES: &str = r#"
 [services.web]
 dir = "."
 command = "{scripted}"
+env = { DB_PASSWORD = "correct-horse" }
 [services.api]
 dir = "."
 command = "{scripted}"
@@ -53,7 +54,8 @@ fn send(to: SocketAddr, trace: &str, service: &str, name: &str) -> std::io::Resu
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let span = json!({"traceId": trace, "spanId": format!("{:016x}", fastrand::u64(1..)), "name": name, "kind": 1,
         "startTimeUnixNano": now.to_string(), "endTimeUnixNano": (now + 5_000_000).to_string(),
-        "attributes": [{"key": "db.password", "value": {"stringValue": "hunter2"}}]});
+        "attributes": [{"key": "db.password", "value": {"stringValue": "hunter2"}},
+            {"key": "db.statement", "value": {"stringValue": "login with correct-horse"}}]});
     let body =
         json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}).to_string();
     Ok(request(to, "POST", "/v1/traces", &[("content-type", "application/json")], &body)?.status)
@@ -84,6 +86,7 @@ fn spans_outlive_a_killed_control_plane_and_come_in_again_at_the_same_address() 
     let found = spans(&app, TRACE);
     assert_eq!((found.len(), &found[0]["callee"], &found[0]["duration_ms"]), (1, &"web".into(), &5.0.into()));
     assert!(!found[0].to_string().contains("hunter2"), "{found:?}");
+    assert_eq!(found[0]["attributes"]["db.statement"], "login with •••");
     // SQLite writes there first.
     let file = app.root().join(".isles/traces.db-wal");
     let written = || std::fs::read(&file).unwrap_or_default().windows(7).any(|bytes| bytes == b"\"first\"");

@@ -1,7 +1,10 @@
 //! What services measure themselves.
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of number something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PointKind {
     /// It goes up and down.
     Gauge,

@@ -16,6 +16,7 @@
 //! - Dropping the supervisor, or killing it, leaves every service running and writing. That is why a service's output goes
 //!   to plain files and never to a pipe, and why another supervisor can go on exactly where the last one ended.
 //! - A signal is only sent to a process (or its group) whose pid *and* start time are those that were started.
+//! - No line is kept or shown that did not pass the [`Mask`]. The spools hold what was written as it was until the process ends.
 //! - Only the capture thread touches the log files; it never loses a byte of the spools, and never writes one twice.
 
 mod capture;
@@ -25,6 +26,7 @@ mod launch;
 mod limits;
 pub mod log;
 mod machine;
+mod mask;
 mod memory;
 mod probe;
 pub mod process;
@@ -35,6 +37,7 @@ mod task;
 
 pub use log::{LogLine, Stream};
 pub use machine::STABLE_AFTER;
+pub use mask::Mask;
 pub use spec::{Options, ReplicaSpec, StartError};
 pub use supervisor::Supervisor;
 pub use task::{Task, TaskError, run_once};

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use model::{Health, ReleaseId, ReplicaId, StopPolicy};
 
+use crate::mask::Mask;
+
 /// How a supervisor keeps the output of what it runs.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -15,6 +17,8 @@ pub struct Options {
     pub log_limit: u64,
     /// How many rotated files are kept beside the current one; at least one always is.
     pub log_files: usize,
+    /// What is taken out of every line before it is kept or shown.
+    pub mask: Mask,
 }
 
 /// Everything that is needed to run one replica.

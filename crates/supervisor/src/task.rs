@@ -12,6 +12,7 @@ use tokio::process::Child;
 
 use crate::launch::Program;
 use crate::log::lines::split;
+use crate::mask::Mask;
 use crate::process::{End, KillOnDrop, identify_even_dead};
 
 /// How many lines an error keeps.
@@ -29,6 +30,8 @@ pub struct Task {
     pub dir: PathBuf,
     /// Variables added to the environment of this process.
     pub env: BTreeMap<String, String>,
+    /// What is taken out of every line of its output.
+    pub mask: Mask,
 }
 
 /// Why a task did not succeed.
@@ -101,8 +104,9 @@ pub async fn run_once(task: Task, mut on_line: impl FnMut(&str)) -> Result<(), T
         if last_lines.len() == LAST_LINES {
             last_lines.pop_front();
         }
-        last_lines.push_back(line.to_owned());
-        on_line(line);
+        let line = task.mask.clean(line.to_owned());
+        on_line(&line);
+        last_lines.push_back(line);
     })
     .await;
     // Not its arguments: a secret may have been filled into them.

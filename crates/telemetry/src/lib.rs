@@ -5,6 +5,8 @@
 //! percentile of an hour is one of all its calls, and not a mean of percentiles. Beside them it keeps what happened at one moment
 //! ([`Event`]), for as long.
 //!
+//! [`Points`] has the latest of what services measure themselves, and [`History`] what it was before, in a third file.
+//!
 //! [`Traces`] keeps spans, those of the data plane and those that services send by OTLP ([`otlp`]), in a file of its own, with all
 //! their words to search in.
 //!
@@ -19,6 +21,7 @@ mod metrics;
 pub mod otlp;
 mod points;
 mod search;
+mod series;
 mod store;
 mod traces;
 
@@ -26,6 +29,7 @@ pub use events::{Event, Wanted};
 pub use metrics::{Edge, Limits, Line, Metrics, Point, Span};
 pub use points::Points;
 pub use search::SpanQuery;
+pub use series::{History, Series};
 pub use store::StoreError;
 pub use traces::{Counts, TraceLimits, Traces};
 

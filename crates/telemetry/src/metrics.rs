@@ -97,8 +97,14 @@ impl Point {
 impl Span {
     /// The tier that goes back far enough at `now`, and the length of a point in seconds: whole steps of the tier.
     pub fn steps(&self, now: u64) -> (usize, u64) {
+        self.steps_from(0, now)
+    }
+
+    /// The same where there is nothing finer than the tier `finest`.
+    pub(crate) fn steps_from(&self, finest: usize, now: u64) -> (usize, u64) {
         let age = now.saturating_sub(self.from);
-        let tier = TIERS.iter().position(|tier| tier.keep >= age).unwrap_or(TIERS.len() - 1);
+        let tier = TIERS.iter().skip(finest).position(|tier| tier.keep >= age);
+        let tier = tier.map_or(TIERS.len() - 1, |tier| tier + finest);
         let step = TIERS[tier].step;
         let wanted = self.until.saturating_sub(self.from).div_ceil(self.points.max(1));
         (tier, wanted.div_ceil(step).max(1) * step)

@@ -21,12 +21,12 @@ type Key = (String, Option<String>, Vec<(String, String)>);
 pub struct Points(Mutex<BTreeMap<ServiceName, BTreeMap<Key, Measured>>>);
 
 impl Points {
-    /// Takes what a service sent at `at` (Unix seconds); gives how many there was no room for.
-    pub fn take(&self, service: &ServiceName, points: Vec<OwnPoint>, at: u64) -> usize {
+    /// Takes what a service sent at `at` (Unix seconds); gives what was taken, and how many there was no room for.
+    pub fn take(&self, service: &ServiceName, points: Vec<OwnPoint>, at: u64) -> (Vec<Measured>, usize) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(service.clone()).or_default();
         known.retain(|_, measured| measured.at + KEEP > at);
-        let mut refused = 0;
+        let (mut taken, mut refused) = (Vec::with_capacity(points.len()), 0);
         for point in points {
             let text = |(key, value): (String, Value)| (key, value.to_string());
             let attributes = point.attributes.into_iter().map(text).collect();
@@ -37,9 +37,11 @@ impl Points {
             }
             let (name, replica, attributes) = key.clone();
             let (unit, kind, value) = (point.unit, point.kind, point.value);
-            known.insert(key, Measured { name, replica, attributes, unit, kind, value, at });
+            let measured = Measured { name, replica, attributes, unit, kind, value, at };
+            taken.push(measured.clone());
+            known.insert(key, measured);
         }
-        refused
+        (taken, refused)
     }
 
     /// What a service measured, as of `now` (Unix seconds), by name.
@@ -65,11 +67,12 @@ mod tests {
     fn the_latest_of_each_is_kept_and_what_is_silent_forgotten() {
         let (points, service) = (Points::default(), "orders".parse().unwrap());
         let values = |now| points.of(&service, now).into_iter().map(|m| m.value).collect::<Vec<_>>();
-        assert_eq!(points.take(&service, vec![point("a", 1.0), point("b", 2.0)], 100), 0);
-        assert_eq!(points.take(&service, vec![point("a", 3.0)], 200), 0);
+        let (taken, refused) = points.take(&service, vec![point("a", 1.0), point("b", 2.0)], 100);
+        assert_eq!((taken.len(), taken[1].value, refused), (2, 2.0, 0));
+        assert_eq!(points.take(&service, vec![point("a", 3.0)], 200).1, 0);
         assert_eq!(values(201), [3.0, 2.0]);
         assert_eq!(values(400), [3.0], "b was silent for five minutes");
         let many = (0..MOST + 5).map(|n| point(&format!("n{n}"), 0.0)).collect();
-        assert_eq!(points.take(&service, many, 450), 6, "a is still there");
+        assert_eq!(points.take(&service, many, 450).1, 6, "a is still there");
     }
 }

@@ -36,9 +36,6 @@ CREATE TABLE IF NOT EXISTS events (at INTEGER NOT NULL, kind TEXT NOT NULL, serv
 CREATE INDEX IF NOT EXISTS events_by_time ON events (at);
 ";
 
-/// What part of a tier's time goes at once where there is too much.
-const SHARE: u64 = 10;
-
 /// Every method blocks.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -92,45 +89,13 @@ impl Store {
 
     /// Removes what is too old, and then what is too much.
     pub fn forget(&mut self, now: u64) -> Result<(), StoreError> {
-        for (number, tier) in TIERS.iter().enumerate() {
-            self.remove(number, now.saturating_sub(tier.keep + tier.step))?;
-        }
         let longest = TIERS.iter().map(|tier| tier.keep).max().unwrap_or_default();
         let mut remove = self.connection.prepare_cached("DELETE FROM events WHERE at < ?1")?;
         remove.execute([number(now.saturating_sub(longest) * 1000)])?;
-        drop(remove);
-        while self.bytes()? > self.limits.bytes {
-            let mut shrunk = false;
-            for (number, tier) in TIERS.iter().enumerate() {
-                let oldest = self.oldest(number)?;
-                // The last step of the finest is worth more than a month ago.
-                if let Some(oldest) = oldest.filter(|oldest| *oldest + tier.step * SHARE < now) {
-                    let age = now.saturating_sub(oldest);
-                    self.remove(number, oldest + (age / SHARE).max(tier.step))?;
-                    shrunk = true;
-                    break;
-                }
-            }
-            if !shrunk {
-                break;
-            }
-        }
-        Ok(())
+        file::forget(&self.connection, "points", 0, self.limits.bytes, now)
     }
 
-    fn remove(&self, tier: usize, before: u64) -> Result<(), StoreError> {
-        let mut remove = self.connection.prepare_cached("DELETE FROM points WHERE tier = ?1 AND at < ?2")?;
-        remove.execute(params![number(tier as u64), number(before)])?;
-        Ok(())
-    }
-
-    fn oldest(&self, tier: usize) -> Result<Option<u64>, StoreError> {
-        let mut find = self.connection.prepare_cached("SELECT MIN(at) FROM points WHERE tier = ?1")?;
-        let oldest: Option<i64> = find.query_row([number(tier as u64)], |row| row.get(0))?;
-        Ok(oldest.map(count))
-    }
-
-    /// What is in use of the file, in bytes.
+    #[cfg(test)]
     pub fn bytes(&self) -> Result<u64, StoreError> {
         file::bytes(&self.connection)
     }

@@ -8,6 +8,7 @@ mod deploys;
 mod drift;
 mod events;
 mod logs;
+mod measured;
 mod metrics;
 mod spans;
 mod traffic;
@@ -24,6 +25,7 @@ pub use deploys::{
 pub use drift::{DriftFinding, DriftReport, OperationDrift, Undocumented};
 pub use events::{AppEvent, EventQuery, Events};
 pub use logs::{LogEntry, LogItem, LogQuery, LogStream};
+pub use measured::{MeasuredPoint, MeasuredQuery, MeasuredReport, MeasuredSeries};
 pub use metrics::{EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
 pub use spans::{FailedAttempt, Span, SpanEvent, SpanQuery, Spans};
 pub use traffic::{Calls, EdgeTotals, EdgeTraffic, ReleaseTraffic, ReplicaTraffic, ServiceTraffic, Traffic};

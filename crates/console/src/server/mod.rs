@@ -95,6 +95,7 @@ fn parts() -> (Router<Context>, utoipa::openapi::OpenApi) {
         .routes(routes!(traffic::traffic))
         .routes(routes!(traffic::spans))
         .routes(routes!(traffic::metrics))
+        .routes(routes!(traffic::measured))
         .routes(routes!(traffic::events))
         .routes(routes!(routes::contract))
         .split_for_parts();

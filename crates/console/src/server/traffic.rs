@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde::Deserialize;
@@ -10,7 +10,10 @@ use utoipa::IntoParams;
 
 use super::Context;
 use crate::Refusal;
-use crate::api::{EventQuery, Events, MetricsQuery, MetricsReport, Problem, SpanQuery, Spans, Traffic};
+use crate::api::{
+    EventQuery, Events, MeasuredQuery, MeasuredReport, MetricsQuery, MetricsReport, Problem, SpanQuery,
+    Spans, Traffic,
+};
 
 /// The window when nobody says another, and the longest, in seconds.
 const DEFAULT_SECONDS: u64 = 60;
@@ -104,6 +107,40 @@ pub async fn metrics(
         points: params.points.unwrap_or(120).clamp(1, 1_000),
     };
     Ok(Json(context.platform.metrics(&query).await?))
+}
+
+/// What `GET /v1/services/{service}/measured` takes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MeasuredParams {
+    /// What the service calls what it measures.
+    name: String,
+    /// How far back: an hour when absent, 30 days at most.
+    #[serde(default)]
+    seconds: Option<u64>,
+    /// At most about so many points: 120 when absent, 1000 at most.
+    #[serde(default)]
+    points: Option<u64>,
+}
+
+/// A number that a service measures itself and sends by OTLP, over time, in steps of 10 seconds for a day, of 5 minutes for 30 days.
+#[utoipa::path(get, path = "/v1/services/{service}/measured", params(("service" = String, Path, description = "Its name"), MeasuredParams),
+    responses((status = 200, body = MeasuredReport),
+              (status = 400, body = Problem, content_type = "application/problem+json"),
+              (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub async fn measured(
+    State(context): State<Context>,
+    Path(service): Path<String>,
+    params: Result<Query<MeasuredParams>, QueryRejection>,
+) -> Result<Json<MeasuredReport>, Refusal> {
+    let Query(params) = params?;
+    let query = MeasuredQuery {
+        service,
+        name: params.name,
+        seconds: params.seconds.unwrap_or(3_600).clamp(1, 30 * 86_400),
+        points: params.points.unwrap_or(120).clamp(1, 1_000),
+    };
+    Ok(Json(context.platform.series(&query).await?))
 }
 
 /// All counts, for a scraper of Prometheus.

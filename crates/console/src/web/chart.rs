@@ -1,4 +1,4 @@
-//! Rate, errors and duration of a service's calls over time, as drawings.
+//! Values over time as drawings, those of a service's calls among them: rate, errors and duration.
 
 use std::collections::BTreeMap;
 
@@ -25,12 +25,13 @@ pub fn seconds(window: Option<&str>) -> u64 {
     WINDOWS.iter().find(|(value, ..)| Some(*value) == window).map_or(3_600, |(.., seconds)| *seconds)
 }
 
-/// Links to the windows; `path` is the page's.
+/// Links to the windows; `path` is the page's, with or without a query.
 pub fn windows(path: &str, current: u64) -> Markup {
+    let more = if path.contains('?') { '&' } else { '?' };
     html! {
         p.links { "The last "
             @for (value, text, seconds) in WINDOWS {
-                a href=(format!("{path}?window={value}")) aria-current=[(seconds == current).then_some("true")] { (text) } " "
+                a href=(format!("{path}{more}window={value}")) aria-current=[(seconds == current).then_some("true")] { (text) } " "
             }
         }
     }
@@ -38,58 +39,72 @@ pub fn windows(path: &str, current: u64) -> Markup {
 
 /// The three drawings.
 pub fn charts(report: &MetricsReport) -> Markup {
+    let axis = Axis { from: report.from, until: report.until, step: report.step, gap: report.step };
     let seconds = (report.step as f64 / 1000.0).max(1.0);
-    let rate = |point: &MetricPoint| Some(point.requests as f64 / seconds);
-    let failed = |point: &MetricPoint| Some(point.failed as f64 / seconds);
+    let of = |value: &dyn Fn(&MetricPoint) -> Option<f64>| -> BTreeMap<u64, f64> {
+        report.all.iter().filter_map(|point| Some((point.at, value(point)?))).collect()
+    };
+    let (rate, failed) =
+        (of(&|p| Some(p.requests as f64 / seconds)), of(&|p| Some(p.failed as f64 / seconds)));
+    let share = of(&|p| (p.requests > 0).then(|| p.failed as f64 / p.requests as f64));
+    let (median, slow) = (of(&|p| p.p50_ms), of(&|p| p.p99_ms));
     html! {
         @if report.all.is_empty() { p.note { "Nobody called it." } } @else {
             div.charts {
-                (drawing(report, "Requests a second", &[("all", &rate), ("bad", &failed)], words::rate))
-                (drawing(report, "Failed", &[("bad", &|p| (p.requests > 0).then(|| p.failed as f64 / p.requests as f64))], |share| words::share(Some(share))))
-                (drawing(report, "Latency: median and 99th percentile", &[("all", &|p| p.p50_ms), ("some", &|p| p.p99_ms)], words::millis))
+                (drawing(&axis, "Requests a second", &[("all", rate), ("bad", failed)], words::rate))
+                (drawing(&axis, "Failed", &[("bad", share)], |share| words::share(Some(share))))
+                (drawing(&axis, "Latency: median and 99th percentile", &[("all", median), ("some", slow)], words::millis))
             }
         }
     }
 }
 
-/// A class, and what of a point is drawn.
-type Series<'s> = (&'static str, &'s dyn Fn(&MetricPoint) -> Option<f64>);
+/// The time that is drawn: all in milliseconds.
+pub struct Axis {
+    /// The begin, since 1970.
+    pub from: u64,
+    /// The end.
+    pub until: u64,
+    /// From one point to the next.
+    pub step: u64,
+    /// Points that are further apart than this are not joined.
+    pub gap: u64,
+}
 
-fn drawing(
-    report: &MetricsReport,
+/// Lines, each with its class and its values by time; `say` puts the highest into words.
+pub fn drawing(
+    axis: &Axis,
     title: &str,
-    series: &[Series<'_>],
+    series: &[(&str, BTreeMap<u64, f64>)],
     say: impl Fn(f64) -> String,
 ) -> Markup {
-    let values = series.iter().flat_map(|(_, of)| report.all.iter().filter_map(of));
-    let most = values.fold(0.0_f64, f64::max);
+    let most = series.iter().flat_map(|(_, values)| values.values().copied()).fold(0.0_f64, f64::max);
     let summary = format!("{title}: at most {}", say(most));
     html! {
         figure {
             figcaption { (title) span.note { ", at most " (say(most)) } }
             svg.chart viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(summary) preserveAspectRatio="none" {
-                @for (class, of) in series {
-                    @for part in lines(report, most, *of) { polyline class=(class) points=(part) {} }
+                @for (class, values) in series {
+                    @for part in lines(axis, most, values) { polyline class=(class) points=(part) {} }
                 }
             }
-            div.axis.note { span { (words::ago(report.from, report.until)) " ago" } span { "now" } }
+            div.axis.note { span { (words::ago(axis.from, axis.until)) " ago" } span { "now" } }
         }
     }
 }
 
-/// Points of lines: a gap where nothing was measured, and for what is counted nothing is 0.
-fn lines(report: &MetricsReport, most: f64, of: &dyn Fn(&MetricPoint) -> Option<f64>) -> Vec<String> {
-    let by_step: BTreeMap<u64, f64> = report.all.iter().filter_map(|p| Some((p.at, of(p)?))).collect();
-    let width = report.until.saturating_sub(report.from).max(1) as f64;
+/// Points of lines, with a gap where nothing was measured.
+fn lines(axis: &Axis, most: f64, values: &BTreeMap<u64, f64>) -> Vec<String> {
+    let width = axis.until.saturating_sub(axis.from).max(1) as f64;
     let place = |at: u64, value: f64| {
-        let x = at.saturating_sub(report.from) as f64 / width * WIDTH;
-        let y = HEIGHT - 2.0 - if most > 0.0 { value / most * (HEIGHT - 8.0) } else { 0.0 };
+        let x = at.saturating_sub(axis.from) as f64 / width * WIDTH;
+        let y = HEIGHT - 2.0 - if most > 0.0 { value.max(0.0) / most * (HEIGHT - 8.0) } else { 0.0 };
         format!("{x:.1},{y:.1}")
     };
     let mut parts: Vec<Vec<String>> = Vec::new();
     let mut before = None;
-    for (at, value) in by_step {
-        let follows = before.is_some_and(|before| at <= before + report.step);
+    for (&at, &value) in values {
+        let follows = before.is_some_and(|before| at <= before + axis.gap);
         match parts.last_mut().filter(|_| follows) {
             Some(part) => part.push(place(at, value)),
             // A point alone is a line as long as its step.
@@ -97,8 +112,7 @@ fn lines(report: &MetricsReport, most: f64, of: &dyn Fn(&MetricPoint) -> Option<
         }
         before = Some(at);
         if let Some(part) = parts.last_mut() {
-            let end = place(at + report.step, value);
-            part.push(end);
+            part.push(place(at + axis.step, value));
         }
     }
     parts.into_iter().map(|part| part.join(" ")).collect()
@@ -116,7 +130,10 @@ mod tests {
     fn a_line_has_a_gap_where_nothing_was_measured() {
         let all = vec![point(0, 10), point(1_000, 5), point(5_000, 10)];
         let report = MetricsReport { from: 0, until: 10_000, step: 1_000, all, edges: vec![] };
-        let lines = lines(&report, 10.0, &|p| Some(p.requests as f64));
+        let axis = |gap| Axis { from: 0, until: 10_000, step: 1_000, gap };
+        let values = [(0, 10.0), (1_000, 5.0), (5_000, 10.0)].into();
+        assert_eq!(lines(&axis(4_000), 10.0, &values).len(), 1);
+        let lines = lines(&axis(1_000), 10.0, &values);
         assert_eq!(lines, ["0.0,6.0 60.0,6.0 60.0,62.0 120.0,62.0", "300.0,6.0 360.0,6.0"]);
         let drawn = charts(&report).into_string();
         assert!(drawn.contains("Requests a second: at most 10/s"), "{drawn}");

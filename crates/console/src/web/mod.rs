@@ -11,6 +11,7 @@ mod live;
 mod logs;
 mod manifest;
 mod map;
+mod measured;
 mod overview;
 mod page;
 mod sagas;
@@ -64,6 +65,8 @@ enum Page {
     Overview,
     /// With the window of its drawings.
     Service(String, Option<String>),
+    /// A number that a service measures, with the window of its drawings.
+    Measured(String, measured::Wanted),
     Traces(traces::Filter),
     Trace(String),
     Logs(logs::Filter),
@@ -82,6 +85,7 @@ impl Web {
         match page {
             Page::Overview => Ok(overview::fragment(self)),
             Page::Service(name, window) => service::fragment(self, name, window.as_deref()).await,
+            Page::Measured(service, wanted) => measured::fragment(self, service, wanted).await,
             Page::Traces(filter) => traces::list(self, filter).await,
             Page::Trace(id) => traces::one(self, id).await,
             Page::Logs(filter) => logs::fragment(self, filter).await,
@@ -133,6 +137,7 @@ fn router(platform: Arc<dyn Platform>, more: Router, guard: Guard, shutdown: Can
     let pages = Router::new()
         .route("/", get(overview))
         .route("/services/{name}", get(one_service))
+        .route("/services/{name}/measured", get(one_measured))
         .route("/services/{name}/scale", post(scale))
         .route("/services/{name}/restart", post(restart))
         .route("/services/{name}/deploy", post(deploy))
@@ -194,6 +199,15 @@ async fn one_service(
     headers: HeaderMap,
 ) -> Response {
     web.answer(&headers, Page::Service(name, window)).await
+}
+
+async fn one_measured(
+    State(web): State<Web>,
+    Path(name): Path<String>,
+    Query(wanted): Query<measured::Wanted>,
+    headers: HeaderMap,
+) -> Response {
+    web.answer(&headers, Page::Measured(name, wanted)).await
 }
 
 async fn traces_list(

@@ -21,7 +21,7 @@ impl Page {
     /// Where in the navigation it belongs.
     fn place(&self) -> &'static str {
         match self {
-            Self::Overview | Self::Service(..) => "/",
+            Self::Overview | Self::Service(..) | Self::Measured(..) => "/",
             Self::Traces(_) | Self::Trace(_) => "/traces",
             Self::Logs(_) => "/logs",
             Self::Sagas(_) | Self::Saga(_) => "/sagas",

@@ -1,9 +1,8 @@
 //! One service: its replicas, who calls it and whom it calls, its releases and rollouts, and what can be done with it.
 
 use maud::{Markup, html};
-use model::Measured;
 
-use super::{Fragment, Web, chart, contract, words};
+use super::{Fragment, Web, chart, contract, measured, words};
 use crate::Refusal;
 use crate::api::{
     AppStatus, EdgeTraffic, LogQuery, MetricsQuery, ReleaseInfo, ReplicaStatus, RolloutStatus, ServiceState,
@@ -66,8 +65,7 @@ pub async fn fragment(web: &Web, name: &str, window: Option<&str>) -> Result<Fra
         section { h2 { "Calls" } (edges(callees, |edge| edge.callee.clone(), "Callee")) }
         section { h2 { "Releases" } (releases_table(name, &releases, now)) }
         (contract::section(name, &usage, &web.platform.drift(name), now))
-        @let measured = web.platform.measured(name);
-        @if !measured.is_empty() { section { h2 { "What it measures" } (numbers(&measured)) } }
+        (measured::section(name, &web.platform.measured(name)))
         section { h2 { "Latest output" } (super::logs::lines(&lines, false)) }
     };
     let fixed = html! {
@@ -79,25 +77,6 @@ pub async fn fragment(web: &Web, name: &str, window: Option<&str>) -> Result<Fra
         }
     };
     Ok(Fragment { title: name.to_owned(), fixed, live })
-}
-
-/// So many of them; all are at `/metrics`.
-const NUMBERS: usize = 100;
-
-fn numbers(measured: &[Measured]) -> Markup {
-    html! {
-        @if measured.len() > NUMBERS { p.note { (NUMBERS) " of " (measured.len()) ": all are at " a href="/metrics" { "/metrics" } "." } }
-        div.wide tabindex="0" { table {
-            thead { tr { th scope="col" { "Name" } th scope="col" { "Of" } th scope="col" { "Replica" } th.number scope="col" { "Now" } th scope="col" { "Unit" } } }
-            tbody { @for number in measured.iter().take(NUMBERS) { tr {
-                th scope="row" { (number.name) }
-                td { @for (key, value) in &number.attributes { (key) "=" (words::cut(value, 40)) " " } }
-                td { (number.replica.as_deref().unwrap_or("–")) }
-                td.number { (number.value) }
-                td { (number.unit) }
-            } } }
-        } }
-    }
 }
 
 fn actions(service: &ServiceStatus) -> Markup {

@@ -59,6 +59,15 @@ pub fn share(share: Option<f64>) -> String {
     }
 }
 
+/// A number of which nothing is known, with as many digits as mean something.
+pub fn amount(value: f64) -> String {
+    match value.abs() {
+        size if value.fract() == 0.0 && size < 1e15 => format!("{value:.0}"),
+        size if (0.01..1e15).contains(&size) => format!("{value:.*}", if size < 10.0 { 3 } else { 1 }),
+        _ => format!("{value:.2e}"),
+    }
+}
+
 /// Bytes, in megabytes.
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
@@ -80,6 +89,8 @@ mod tests {
     fn numbers_have_as_many_digits_as_mean_something() {
         let times: Vec<_> = [0.26, 9.9, 12.4, 999.0, 1500.0].map(millis).into();
         assert_eq!(times, ["0.3 ms", "9.9 ms", "12 ms", "999 ms", "1.5 s"]);
+        let amounts: Vec<_> = [0.0, 3.0, -2.5, 1234.56, 1_048_576.0, 0.000_123, 1e20].map(amount).into();
+        assert_eq!(amounts, ["0", "3", "-2.500", "1234.6", "1048576", "1.23e-4", "1.00e20"]);
         let shares: Vec<_> = [None, Some(0.0), Some(0.0004), Some(0.125)].map(share).into();
         assert_eq!(shares, ["–", "0.0 %", "<0.1 %", "12.5 %"]);
         let ages: Vec<_> = [0, 59_000, 61_000, 7_200_000, 200_000_000].map(|age| ago(0, age)).into();

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use console::api::{
     Accepted, AppEvent, AppState, AppStatus, Begun, ChangeInfo, Declared, DeclaredService, DeployRequest,
     Deployed, DriftFinding, DriftReport, EdgeMetrics, EventQuery, Events, LogEntry, LogQuery, LogStream,
-    MetricPoint, MetricsQuery, MetricsReport, OperationDrift, OperationUsage, PlanReport, PlanRequest,
-    ReleaseInfo, ReplicaStatus, RollbackRequest, RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery,
-    Spans, Traffic, Undocumented, UsageReport,
+    MeasuredPoint, MeasuredQuery, MeasuredReport, MeasuredSeries, MetricPoint, MetricsQuery, MetricsReport,
+    OperationDrift, OperationUsage, PlanReport, PlanRequest, ReleaseInfo, ReplicaStatus, RollbackRequest,
+    RouteUsage, ServiceState, ServiceStatus, Span, SpanQuery, Spans, Traffic, Undocumented, UsageReport,
 };
 use console::client::Client;
 use console::{Platform, Refusal};
@@ -135,6 +135,19 @@ impl Platform for InMemory {
         let callee = query.service.clone().unwrap_or_else(|| "orders".to_owned());
         let edge = EdgeMetrics { caller: Some("web".to_owned()), callee, points: all.clone() };
         async move { Ok(MetricsReport { from: 0, until, step, all, edges: vec![edge] }) }.boxed()
+    }
+
+    fn series(&self, query: &MeasuredQuery) -> BoxFuture<'_, Result<MeasuredReport, Refusal>> {
+        let (until, step) = (query.seconds * 1000, query.seconds * 1000 / query.points);
+        let points = [(0, 2.0), (step, 6.0)].map(|(at, value)| MeasuredPoint { at, value }).to_vec();
+        let series = MeasuredSeries {
+            replica: Some("orders-1".to_owned()),
+            attributes: [("of".to_owned(), query.name.clone())].into(),
+            unit: "{item}".to_owned(),
+            kind: "gauge".to_owned(),
+            points,
+        };
+        async move { Ok(MeasuredReport { from: 0, until, step, series: vec![series] }) }.boxed()
     }
 
     fn events(&self, query: &EventQuery) -> BoxFuture<'_, Result<Events, Refusal>> {

@@ -223,12 +223,32 @@ async fn a_service_shows_who_calls_its_operations_and_where_it_is_not_as_its_con
         "&lt;integer&gt;",
         "GET /&lt;debug&gt;",
         "answered web with 200",
-        "queue.length",
+        &format!("/services/{name}/measured?name=queue.length\">queue.length"),
         "queue=&lt;mail&gt;",
-        "4.5",
+        "4.500",
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
+}
+
+#[tokio::test]
+async fn what_a_service_measures_is_drawn_over_time() {
+    let served = serve().await;
+    let name = served.platform.status.borrow().services[0].name.clone();
+    let page = served.get(&format!("/services/{name}/measured?name=queue.length%3Cb%3E&window=1d")).await;
+    for part in [
+        "<h1>queue.length&lt;b&gt;</h1>",
+        "orders-1, of=queue.length&lt;b&gt;: at most 6 {item}",
+        "<polyline",
+        &format!("/services/{name}/measured?name=queue.length%3Cb%3E&amp;window=30d"),
+    ] {
+        assert!(page.body.contains(part), "{part} in {}", page.body);
+    }
+    assert_eq!(served.get("/services/nobody/measured?name=x").await.status, 404);
+    let answer = served.get(&format!("/v1/services/{name}/measured?name=x&seconds=100&points=10")).await;
+    let report: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((&report["step"], &report["series"][0]["points"][1]["value"]), (&10_000.into(), &6.0.into()));
+    assert_eq!(served.get(&format!("/v1/services/{name}/measured")).await.status, 400, "which?");
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ async fn build(
         // The mark: a build that a killed control plane left behind would work against the next one.
         let data = world.paths.data(&service.name).to_string_lossy().into_owned();
         let env = [("ISLES_DATA".to_owned(), data)].into();
-        let task = Task { argv: build.0.clone(), dir: service.dir.clone(), env };
+        let task = Task { argv: build.0.clone(), dir: service.dir.clone(), env, mask: world.mask.clone() };
         run(world, service, "build", task).await?;
     }
     tell(Building::Copied);
@@ -191,9 +191,11 @@ async fn before_start(world: &World, service: &ServiceSpec, rollout: &Rollout) -
         release: id,
         replica: None,
     };
+    world.hide_secrets_of(&placed);
     let argv = setting.argv(command).map_err(|e| said(&e))?;
     let env = setting.environment().map_err(|e| said(&e))?;
-    run(world, service, "before_start", Task { argv, dir: placed.dir.clone(), env }).await?;
+    let task = Task { argv, dir: placed.dir.clone(), env, mask: world.mask.clone() };
+    run(world, service, "before_start", task).await?;
     world.store.set_prepared(&service.name, id, now()).map_err(|e| said(&e))?;
     Ok(Job::Passed)
 }

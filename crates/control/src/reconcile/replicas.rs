@@ -102,6 +102,7 @@ impl Replicas {
             release,
             replica: Some((id, address)),
         };
+        self.world.hide_secrets_of(&placed);
         let (argv, env) = command(&setting).map_err(|e| e.to_string())?;
         let limits = desired.services.get(service).map(|declared| declared.limits);
         let spec = ReplicaSpec {

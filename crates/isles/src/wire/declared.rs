@@ -2,10 +2,7 @@
 
 use console::api::{Declared, DeclaredService};
 use model::secret::{self, MASKED};
-use model::{DesiredState, HealthCheck, Scale, ServiceSpec};
-
-/// In the name of a variable these mean a secret as well; elsewhere they are too common a part of names.
-const OF_VARIABLES: [&str; 2] = ["KEY", "AUTH"];
+use model::{DesiredState, HealthCheck, Scale, ServiceSpec, Template};
 
 /// All of it.
 pub fn declared(file: String, desired: &DesiredState) -> Declared {
@@ -23,12 +20,11 @@ pub fn declared(file: String, desired: &DesiredState) -> Declared {
 }
 
 fn service(spec: &ServiceSpec) -> DeclaredService {
-    let words: Vec<String> = spec.command.0.iter().map(ToString::to_string).collect();
+    let words: Vec<String> = spec.command.0.iter().map(without_password).collect();
     let env = spec.env.iter().map(|(name, value)| {
         let plain = value.variables().next().is_none();
-        let upper = name.to_ascii_uppercase();
-        let secret = secret::is_named(name) || OF_VARIABLES.iter().any(|part| upper.contains(part));
-        (name.clone(), if plain && secret { MASKED.to_owned() } else { value.to_string() })
+        let masked = plain && secret::is_variable(name);
+        (name.clone(), if masked { MASKED.to_owned() } else { without_password(value) })
     });
     DeclaredService {
         name: spec.name.to_string(),
@@ -48,6 +44,15 @@ fn service(spec: &ServiceSpec) -> DeclaredService {
             .as_ref()
             .map(|path| path.strip_prefix(&spec.dir).unwrap_or(path).display().to_string()),
         env: env.collect(),
+    }
+}
+
+/// The value as it is written in the manifest, but for a password that is written out in a URL.
+fn without_password(value: &Template) -> String {
+    let text = value.to_string();
+    match secret::in_url(&text).filter(|password| !password.contains("${")) {
+        Some(password) => text.replace(&format!(":{password}@"), &format!(":{MASKED}@")),
+        None => text,
     }
 }
 
@@ -87,7 +92,7 @@ scale = { min = 1, max = 4, concurrency = 10 }
 health = "/health"
 calls = ["mail"]
 limits = { memory = "64MB" }
-env = { MODE = "fast", DB_PASSWORD = "hunter2", API_TOKEN = "${secret.TOKEN}", PRICE = "$${x}", HOME_URL = "${env.HOME:-/}" }
+env = { MODE = "fast", DB_PASSWORD = "hunter2", API_TOKEN = "${secret.TOKEN}", DB = "pg://me:hunter2@db/x", MQ = "mq://me:${secret.TOKEN}@mq", PRICE = "$${x}", HOME_URL = "${env.HOME:-/}" }
 "#,
         )
         .unwrap();
@@ -109,9 +114,11 @@ env = { MODE = "fast", DB_PASSWORD = "hunter2", API_TOKEN = "${secret.TOKEN}", P
             env,
             [
                 "API_TOKEN=${secret.TOKEN}",
+                "DB=pg://me:•••@db/x",
                 "DB_PASSWORD=•••",
                 "HOME_URL=${env.HOME:-/}",
                 "MODE=fast",
+                "MQ=mq://me:${secret.TOKEN}@mq",
                 "PRICE=$${x}"
             ]
         );

@@ -3,17 +3,46 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use console::api::{EdgeMetrics, MetricPoint, MetricsQuery, MetricsReport};
+use console::api::{
+    EdgeMetrics, MeasuredPoint, MeasuredReport, MeasuredSeries, MetricPoint, MetricsQuery, MetricsReport,
+};
 use control::traffic::{EdgeTraffic, Report};
-use control::{Counts, Line, Point, Span};
+use control::{Counts, Line, Point, Series, Span};
 use model::histogram::{BUCKETS, upper_of};
 use model::{KeptSpan, Measured, PointKind, ServiceName};
 
 /// The time that is asked for, up to `now` (Unix seconds), from a whole step on.
 pub fn span(query: &MetricsQuery, now: u64) -> Span {
-    let span = Span { from: now.saturating_sub(query.seconds), until: now + 1, points: query.points };
+    let span = until(now, query.seconds, query.points);
     let (_, step) = span.steps(now);
     Span { from: span.from / step * step, ..span }
+}
+
+/// The last seconds until `now` (Unix seconds).
+pub fn until(now: u64, seconds: u64, points: u64) -> Span {
+    Span { from: now.saturating_sub(seconds), until: now + 1, points }
+}
+
+/// A number over time, with the seconds of a point.
+pub fn measured(span: Span, (step, found): (u64, Vec<Series>)) -> MeasuredReport {
+    let series = found.into_iter().map(|series| MeasuredSeries {
+        replica: series.replica,
+        attributes: series.attributes.into_iter().collect(),
+        unit: series.unit,
+        kind: match series.kind {
+            PointKind::Gauge => "gauge",
+            PointKind::Counter => "counter",
+            PointKind::Distribution => "distribution",
+        }
+        .to_owned(),
+        points: series.points.into_iter().map(|(at, value)| MeasuredPoint { at: at * 1000, value }).collect(),
+    });
+    MeasuredReport {
+        from: span.from * 1000,
+        until: span.until * 1000,
+        step: step * 1000,
+        series: series.collect(),
+    }
 }
 
 /// What was found, with the seconds of a point.

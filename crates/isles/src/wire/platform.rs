@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use console::api::{
     Accepted, AppEvent, AppStatus, Begun, Declared, DeployRequest, Deployed, DriftReport, EventQuery, Events,
-    LogEntry, LogQuery, MetricsQuery, MetricsReport, PlanReport, PlanRequest, ReleaseInfo, RollbackRequest,
-    Span, SpanQuery, Spans, Traffic, UsageReport,
+    LogEntry, LogQuery, MeasuredQuery, MeasuredReport, MetricsQuery, MetricsReport, PlanReport, PlanRequest,
+    ReleaseInfo, RollbackRequest, Span, SpanQuery, Spans, Traffic, UsageReport,
 };
 use console::{Platform, Refusal};
 use control::alerts::Alert;
@@ -261,6 +261,15 @@ impl Platform for Wired {
 
     fn measured(&self, service: &str) -> Vec<Measured> {
         service.parse().map(|service| self.control.points(&service)).unwrap_or_default()
+    }
+
+    fn series(&self, query: &MeasuredQuery) -> BoxFuture<'_, Result<MeasuredReport, Refusal>> {
+        let (service, name) = (query.service.clone(), query.name.clone());
+        let span = metrics::until(now() / 1000, query.seconds, query.points);
+        Box::pin(async move {
+            let found = self.control.series(&service, &name, span).await;
+            Ok(metrics::measured(span, found.map_err(|e| refusal(e, &self.control))?))
+        })
     }
 
     fn drift(&self, service: &str) -> DriftReport {

@@ -20,6 +20,7 @@ use crate::clock::unix_now;
 use crate::log::lines::split;
 use crate::log::record::{self, Record};
 use crate::log::{LogLine, Stream, log_path};
+use crate::mask::Mask;
 use crate::spec::Options;
 
 /// How many lines an exit report keeps.
@@ -36,6 +37,7 @@ struct Pending {
 pub(super) struct Journal {
     replica: ReplicaId,
     log: Rotated,
+    mask: Mask,
     spools: [Spool; 2],
     recent: VecDeque<String>,
     pending: Vec<Pending>,
@@ -64,6 +66,7 @@ impl Journal {
         Ok(Self {
             replica,
             log,
+            mask: options.mask.clone(),
             spools,
             recent,
             pending: Vec::new(),
@@ -164,7 +167,7 @@ impl Journal {
         at: u64,
         taken: Option<(usize, u64, bool)>,
     ) -> io::Result<()> {
-        let line = LogLine { at, replica: self.replica.clone(), stream, text };
+        let line = LogLine { at, replica: self.replica.clone(), stream, text: self.mask.clean(text) };
         let mut offsets = [self.spools[0].offset(), self.spools[1].offset()];
         if let Some((index, end, _)) = taken {
             offsets[index] = end;

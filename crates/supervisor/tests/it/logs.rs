@@ -93,6 +93,31 @@ async fn notes_and_tails_work_for_any_service_by_time_without_a_supervisor() {
 }
 
 #[tokio::test]
+async fn what_is_nobodys_business_is_in_no_line_that_is_kept_shown_or_reported() {
+    let mut yard = Yard::new();
+    let options = options(yard.dir.path());
+    let mask = options.mask.clone();
+    yard.supervisor = Supervisor::new(options).unwrap();
+    let mut live = yard.supervisor.logs();
+    mask.add(["hunter2"]);
+    yard.start(&yard.script("echo out hunter2; echo err hunter2 >&2; exit 1")).await;
+    yard.supervisor.note(&id(), "note hunter2");
+    assert!(yard.supervisor.logged(&id(), vec![(1, "sent hunter2".to_owned())]));
+    let exit = yard.until_phase(Phase::Exited).await.last_exit.unwrap();
+    let mut reported = exit.last_lines;
+    reported.sort();
+    assert_eq!(reported, ["err •••", "out •••"]);
+    let kept = log::tail(&yard.path("logs"), &[], 100).unwrap();
+    for part in ["out", "err", "note", "sent"] {
+        assert!(kept.iter().any(|line| line.text == format!("{part} •••")), "{part}: {kept:?}");
+    }
+    for line in &kept {
+        let shown = live.recv().await.unwrap();
+        assert!(!line.text.contains("hunter2") && !shown.text.contains("hunter2"), "{line:?} {shown:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_process_begins_with_empty_spools_and_keeps_the_old_log() {
     let mut yard = Yard::new();
     for run in 1..=3 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::ProcessId;
-use supervisor::{Task, TaskError, process, run_once};
+use supervisor::{Mask, Task, TaskError, process, run_once};
 
 use crate::yard::{PATIENCE, eventually, members};
 
@@ -13,6 +13,7 @@ fn shell(script: &str) -> Task {
         argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
         dir: std::env::temp_dir(),
         env: BTreeMap::from([("WORD".to_owned(), "given".to_owned())]),
+        mask: Mask::default(),
     }
 }
 
@@ -34,6 +35,11 @@ async fn failures_tell_how_and_with_which_last_lines() {
     let (result, _) = run(shell("seq 100; exit 7")).await;
     let error = result.unwrap_err();
     assert!(error.to_string().contains("exited with code 7\n  81\n"), "{error}");
+    let secret = shell("echo pw $WORD; exit 7");
+    secret.mask.add(["given"]);
+    let (result, lines) = run(secret).await;
+    assert_eq!(lines, ["pw •••"]);
+    assert!(result.unwrap_err().to_string().ends_with("code 7\n  pw •••"));
     let (result, _) = run(shell("kill -9 $$")).await;
     assert!(matches!(result, Err(TaskError::Signal { signal: 9, .. })), "{result:?}");
     let missing = Task { argv: vec!["no-such-program-anywhere".into()], ..shell("") };

@@ -11,7 +11,7 @@ use model::{
     Health, HealthCheck, ObservedState, Phase, ProcessId, ReleaseId, ReplicaId, ReplicaState, StopPolicy,
     StopSignal,
 };
-use supervisor::{LogLine, Options, ReplicaSpec, Stream, Supervisor};
+use supervisor::{LogLine, Mask, Options, ReplicaSpec, Stream, Supervisor};
 
 /// No state takes longer, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub fn health(check: HealthCheck) -> Health {
 }
 
 pub fn options(dir: &Path) -> Options {
-    Options { logs: dir.join("logs"), log_limit: 8 << 20, log_files: 3 }
+    Options { logs: dir.join("logs"), log_limit: 8 << 20, log_files: 3, mask: Mask::default() }
 }
 
 impl Yard {
