@@ -35,11 +35,11 @@ async fn learned(running: &RunningShop) {
 }
 
 /// Runs tests in a real browser; none may be skipped.
-fn in_a_browser(script: &str, variable: &str, url: &str) {
+fn in_a_browser(script: &str, env: &[(&str, &str)]) {
     let output = Command::new("npm")
         .args(["run", "--silent", script])
         .current_dir(folder().join("storefront"))
-        .env(variable, url)
+        .envs(env.iter().copied())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -53,18 +53,22 @@ fn in_a_browser(script: &str, variable: &str, url: &str) {
 #[test]
 fn a_customer_buys_with_a_browser() {
     let running = RunningShop::start();
-    in_a_browser("test:browser", "SHOP_URL", &format!("http://{}", running.app.gateway()));
+    in_a_browser("test:browser", &[("SHOP_URL", &format!("http://{}", running.app.gateway()))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dashboard_shows_the_shop_in_a_browser() {
-    let running = RunningShop::start();
+    // Long enough for a hand that undoes a checkout while it waits for the bank.
+    let slow = "[services.payments.env]\nTEST_PROVIDER_SLOW_MS = \"6000\"";
+    let running = RunningShop::start_by(|manifest| manifest.replace("[services.payments.env]", slow));
     let options = Options { customers: 4, duration: None, purchases: Some(30), seed: 9 };
     run(&running.shop, &options).await.unwrap();
+    running.rebuild("catalog");
     let address = running.app.isles(&["console"]).stdout;
-    tokio::task::spawn_blocking(move || in_a_browser("test:console", "CONSOLE_URL", address.trim()))
-        .await
-        .unwrap();
+    let look = move || {
+        in_a_browser("test:console", &[("CONSOLE_URL", address.trim()), ("CONSOLE_REBUILT", "catalog")]);
+    };
+    tokio::task::spawn_blocking(look).await.unwrap();
 }
 
 #[test]

@@ -10,6 +10,8 @@ const CONSOLE = process.env.CONSOLE_URL ?? "";
 // Where pictures of the pages are put, for docs/images; none are made without it.
 const SHOTS = process.env.CONSOLE_SHOTS ?? "";
 const options = { skip: CONSOLE === "" ? "CONSOLE_URL is not set" : false, timeout: 120_000 };
+// A service of which another build lies where the manifest looks for it than the one that runs.
+const REBUILT = process.env.CONSOLE_REBUILT ?? "";
 const BASE = CONSOLE === "" ? "" : new URL(CONSOLE).origin;
 let browser;
 
@@ -40,15 +42,13 @@ async function open(t, settings = {}) {
   return page;
 }
 
-/**
- * Buys one thing through the gateway, and gives the time at which its checkout began. While nobody else buys, so few requests
- * are among the first of their second, whose traces are kept whole.
- */
-async function buy(page) {
+/** A new customer with one thing in the cart; gives what checks it out. */
+async function customer(page) {
   const { gateway } = await (await page.request.get(`${BASE}/v1/status`)).json();
-  const ask = async (method, path, data, headers = {}) => {
-    const answer = await page.request.fetch(`${gateway}/api${path}`, { method, data, headers });
-    assert.ok(answer.ok(), `${method} ${path}: ${answer.status()} ${await answer.text()}`);
+  const send = (method, path, data, headers = {}) => page.request.fetch(`${gateway}/api${path}`, { method, data, headers });
+  const ask = async (...call) => {
+    const answer = await send(...call);
+    assert.ok(answer.ok(), `${call[0]} ${call[1]}: ${answer.status()} ${await answer.text()}`);
     return answer.json();
   };
   const account = { email: `${randomUUID()}@customers.example`, password: `long enough ${randomUUID()}` };
@@ -58,22 +58,21 @@ async function buy(page) {
   const { items } = await ask("GET", "/catalog/products?limit=1");
   const { id } = await ask("POST", "/orders/carts", {}, token);
   const cart = await ask("PUT", `/orders/carts/${id}/lines/${items[0].sku}`, { quantity: 1 }, token);
-  const began = Date.now();
-  const body = { cart_id: id, payment_method: "pm_card_visa", expected_total: cart.total };
-  await ask("POST", "/orders/checkout", body, { ...token, "idempotency-key": randomUUID() });
-  return began;
+  return (method) => {
+    const body = { cart_id: id, payment_method: method, expected_total: cart.total };
+    return send("POST", "/orders/checkout", body, { ...token, "idempotency-key": randomUUID() });
+  };
 }
 
-/** The trace of the reservation that was made since a time, as soon as it is known. */
-async function reservation(page, since) {
-  const until = Date.now() + 30_000;
-  while (Date.now() < until) {
-    const { spans } = await (await page.request.get(`${BASE}/v1/spans?service=inventory&n=200`)).json();
-    const made = spans.find((span) => span.start >= since && span.attributes["url.path"] === "/reservations");
-    if (made) return made.trace;
-    await new Promise((done) => setTimeout(done, 100));
+/** What `look` finds, as soon as it finds something. */
+async function until(what, look) {
+  const end = Date.now() + 30_000;
+  while (Date.now() < end) {
+    const found = await look();
+    if (found) return found;
+    await new Promise((done) => setTimeout(done, 50));
   }
-  throw new Error("the checkout's trace is not kept");
+  throw new Error(`not within 30 s: ${what}`);
 }
 
 const PAGES = [
@@ -156,7 +155,13 @@ test("one checkout is a saga with every step, and a trace across services", opti
     await page.getByRole("rowheader", { name: step, exact: true }).first().waitFor();
   }
   await page.getByText("ended: done").waitFor();
-  const trace = await reservation(page, await buy(page));
+  // While nobody else buys, so few requests are among the first of their second, whose traces are kept whole.
+  const [check_out, began] = [await customer(page), Date.now()];
+  assert.equal((await check_out("pm_card_visa")).status(), 201);
+  const trace = await until("the checkout's trace", async () => {
+    const { spans } = await (await page.request.get(`${BASE}/v1/spans?service=inventory&n=200`)).json();
+    return spans.find((span) => span.start >= began && span.attributes["url.path"] === "/reservations")?.trace;
+  });
   await page.goto(`${BASE}/traces?service=inventory`);
   await page.locator(`#live tbody a[href="/traces/${trace}"]`, { hasText: "POST /reservations" }).click();
   for (const call of ["gateway → orders", "orders → isles-sagas", "isles-sagas → inventory"]) {
@@ -164,6 +169,52 @@ test("one checkout is a saga with every step, and a trace across services", opti
   }
   const depth = await page.locator(".who", { hasText: "isles-sagas → inventory" }).first().locator(".step").count();
   assert.equal(depth, 2, "the steps of the saga are below the request that began it");
+});
+
+test("a saga is undone on its page", options, async (t) => {
+  const page = await open(t);
+  page.on("dialog", (dialog) => dialog.accept());
+  const check_out = await customer(page);
+  const answered = check_out("pm_card_slow");
+  await page.goto(`${BASE}/sagas?status=running`);
+  await page.locator("#live tbody a").first().click();
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("ended: undone").waitFor({ timeout: 60_000 });
+  await page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: "stock", exact: true }) }).filter({ hasText: "undone" }).first().waitFor();
+  assert.notEqual((await answered).status(), 201, "nothing was bought");
+});
+
+const rebuilt = { ...options, skip: options.skip || (REBUILT === "" ? "CONSOLE_REBUILT is not set" : false) };
+test("a release is deployed as a canary, promoted, taken back and put back, and replicas are replaced, on the service's page", rebuilt, async (t) => {
+  const page = await open(t);
+  page.on("dialog", (dialog) => dialog.accept());
+  await page.goto(`${BASE}/services/${REBUILT}`);
+  const release = page.locator("#live > p code").first();
+  const rollouts = async () => Number((await page.getByRole("heading", { name: /^Rollout \d+/ }).textContent()).match(/\d+/)[0]);
+  const press = async (name) => {
+    const before = await rollouts();
+    await page.getByRole("button", { name, exact: true }).first().click();
+    return () => until("its rollout is done", async () => (await rollouts()) > before && (await page.getByRole("heading", { name: /^Rollout \d+: done/ }).count()) > 0);
+  };
+  const first = await release.textContent();
+  await page.getByLabel("as a canary").check();
+  await press("Deploy");
+  await page.getByText("waits to be promoted or rolled back").waitFor({ timeout: 60_000 });
+  assert.equal(await release.textContent(), first, "a canary is not in charge");
+  await page.getByRole("button", { name: "Promote" }).click();
+  await page.getByRole("heading", { name: /^Rollout \d+: done/ }).waitFor({ timeout: 60_000 });
+  const second = await release.textContent();
+  assert.notEqual(second, first);
+  await (await press("Roll back"))();
+  assert.equal(await release.textContent(), first);
+  await (await press("Go back to it"))();
+  assert.equal(await release.textContent(), second);
+
+  const pid = page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: `${REBUILT}-`, exact: false }) }).first().locator("td.number").first();
+  const old = await pid.textContent();
+  await page.getByRole("button", { name: "Restart" }).click();
+  await until("another process", async () => (await pid.textContent()) !== old);
+  await page.getByText("1 of 1 replicas ready").waitFor({ timeout: 30_000 });
 });
 
 test("logs are searched", options, async (t) => {
