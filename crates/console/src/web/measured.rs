@@ -42,13 +42,12 @@ fn numbers(service: &str, measured: &[Measured]) -> Markup {
     html! {
         @if measured.len() > NUMBERS { p.note { (NUMBERS) " of " (measured.len()) ": all are at " a href="/metrics" { "/metrics" } "." } }
         div.wide tabindex="0" { table {
-            thead { tr { th scope="col" { "Name" } th scope="col" { "Of" } th scope="col" { "Replica" } th.number scope="col" { "Now" } th scope="col" { "Unit" } } }
+            thead { tr { th scope="col" { "Name" } th scope="col" { "Of" } th scope="col" { "Replica" } th.number scope="col" { "Now" } } }
             tbody { @for number in measured.iter().take(NUMBERS) { tr {
                 th scope="row" { a href=(path(service, &number.name)) { (number.name) } }
                 td { @for (key, value) in &number.attributes { (key) "=" (words::cut(value, 40)) " " } }
                 td { (number.replica.as_deref().unwrap_or("–")) }
-                td.number { (words::amount(number.value)) }
-                td { (number.unit) }
+                td.number { (words::measure(number.value, &number.unit)) }
             } } }
         } }
     }
@@ -69,7 +68,8 @@ pub async fn fragment(web: &Web, service: &str, wanted: &Wanted) -> Result<Fragm
     let kind = web.platform.measured(service).iter().find(|one| one.name == name).map(|one| one.kind);
     // A distribution is two numbers, and says most as how much one thing took.
     let base = name.strip_suffix("_count").or_else(|| name.strip_suffix("_sum"));
-    let live = match base.filter(|_| kind == Some(PointKind::Distribution)) {
+    let base = base.filter(|_| kind == Some(PointKind::Distribution));
+    let live = match base {
         Some(base) => {
             let (counts, sums) = (ask(format!("{base}_count")).await?, ask(format!("{base}_sum")).await?);
             html! {
@@ -86,7 +86,7 @@ pub async fn fragment(web: &Web, service: &str, wanted: &Wanted) -> Result<Fragm
         }
     };
     let fixed = html! {
-        h1 { (name) }
+        h1 { (base.unwrap_or(name)) }
         p.links { "Measured by " a href=(service::path(service)) { (service) } ". " }
         (chart::windows(&path(service, name), seconds))
     };
@@ -106,7 +106,7 @@ fn drawings(report: &MeasuredReport) -> Markup {
         @if all.len() > DRAWN { p.note { "The " (DRAWN) " highest of " (all.len()) "." } }
         div.charts { @for series in all.into_iter().take(DRAWN) {
             @let values: BTreeMap<u64, f64> = series.points.iter().map(|point| (point.at, point.value)).collect();
-            (chart::drawing(&axis, &title(series), &[("all", values)], |value| format!("{} {}", words::amount(value), series.unit)))
+            (chart::drawing(&axis, &title(series), &[("all", values)], |value| words::measure(value, &series.unit)))
         } }
     }
 }
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(drawn.matches("<figure>").count(), DRAWN);
         assert!(
             drawn.contains("The 24 highest of 30.")
-                && drawn.contains("a-29: at most 29 s")
+                && drawn.contains("a-29: at most 29.0 s")
                 && !drawn.contains("a-5:")
         );
         assert!(drawings(&report("gauge", &[("a", &[])])).into_string().contains("Nothing came"));

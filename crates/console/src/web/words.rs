@@ -68,6 +68,20 @@ pub fn amount(value: f64) -> String {
     }
 }
 
+/// A number with its unit, which is in the words of UCUM.
+pub fn measure(value: f64, unit: &str) -> String {
+    match unit {
+        "s" => millis(value * 1000.0),
+        "ms" => millis(value),
+        "By" if value.abs() >= 1e9 => format!("{:.1} GB", value / 1e9),
+        "By" if value.abs() >= 1e6 => format!("{:.1} MB", value / 1e6),
+        "By" if value.abs() >= 1e3 => format!("{:.1} kB", value / 1e3),
+        "By" => format!("{value:.0} B"),
+        "" | "1" => amount(value),
+        other => format!("{} {}", amount(value), other.trim_matches(['{', '}'])),
+    }
+}
+
 /// Bytes, in megabytes.
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
@@ -91,6 +105,10 @@ mod tests {
         assert_eq!(times, ["0.3 ms", "9.9 ms", "12 ms", "999 ms", "1.5 s"]);
         let amounts: Vec<_> = [0.0, 3.0, -2.5, 1234.56, 1_048_576.0, 0.000_123, 1e20].map(amount).into();
         assert_eq!(amounts, ["0", "3", "-2.500", "1234.6", "1048576", "1.23e-4", "1.00e20"]);
+        let measures =
+            [(0.25, "s"), (0.25, "ms"), (3e7, "By"), (900.0, "By"), (2.0, "{order}"), (0.5, "1"), (7.0, "m")];
+        let measures: Vec<_> = measures.map(|(value, unit)| measure(value, unit)).into();
+        assert_eq!(measures, ["250 ms", "0.2 ms", "30.0 MB", "900 B", "2 order", "0.500", "7 m"]);
         let shares: Vec<_> = [None, Some(0.0), Some(0.0004), Some(0.125)].map(share).into();
         assert_eq!(shares, ["–", "0.0 %", "<0.1 %", "12.5 %"]);
         let ages: Vec<_> = [0, 59_000, 61_000, 7_200_000, 200_000_000].map(|age| ago(0, age)).into();

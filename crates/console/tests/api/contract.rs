@@ -31,6 +31,7 @@ fn the_checked_in_contract_is_the_one_served() {
             "/v1/plan",
             "/v1/services/{service}",
             "/v1/services/{service}/drift",
+            "/v1/services/{service}/measured",
             "/v1/services/{service}/promote",
             "/v1/services/{service}/releases",
             "/v1/services/{service}/restart",

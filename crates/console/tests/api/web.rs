@@ -225,7 +225,7 @@ async fn a_service_shows_who_calls_its_operations_and_where_it_is_not_as_its_con
         "answered web with 200",
         &format!("/services/{name}/measured?name=queue.length\">queue.length"),
         "queue=&lt;mail&gt;",
-        "4.500",
+        "4.500 message",
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
@@ -238,7 +238,7 @@ async fn what_a_service_measures_is_drawn_over_time() {
     let page = served.get(&format!("/services/{name}/measured?name=queue.length%3Cb%3E&window=1d")).await;
     for part in [
         "<h1>queue.length&lt;b&gt;</h1>",
-        "orders-1, of=queue.length&lt;b&gt;: at most 6 {item}",
+        "orders-1, of=queue.length&lt;b&gt;: at most 6 item",
         "<polyline",
         &format!("/services/{name}/measured?name=queue.length%3Cb%3E&amp;window=30d"),
     ] {

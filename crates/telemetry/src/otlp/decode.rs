@@ -172,7 +172,9 @@ fn numbers(metric: Metric, replica: Option<&str>, taken: &mut Vec<OwnPoint>) {
     }
     let mut push = |suffix: &str, kind: PointKind, attributes, value: f64| {
         let (replica, name) = (replica.map(str::to_owned), format!("{name}{suffix}"));
-        taken.push(OwnPoint { replica, name, unit: unit.clone(), attributes, kind, value });
+        // How many there were is in no unit.
+        let unit = if suffix == "_count" { String::new() } else { unit.clone() };
+        taken.push(OwnPoint { replica, name, unit, attributes, kind, value });
     };
     let number = |point: &NumberDataPoint| match point.value {
         Some(Number::AsDouble(number)) => number,
