@@ -56,6 +56,8 @@ pub use routes::route_name;
 pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
 pub use telemetry::alerts;
-pub use telemetry::otlp::{Intake, export as otlp_export, router as otlp_router};
-pub use telemetry::{Counts, Event, Line, Point, Series, Span, SpanQuery, Wanted};
+pub use telemetry::otlp::{
+    Intake, SentLog, export_logs, export_metrics, export_spans, router as otlp_router,
+};
+pub use telemetry::{Counts, Edge, Event, Line, Point, Series, Span, SpanQuery, Wanted};
 pub use world::{DataPlane, Mode, Outside};

@@ -168,6 +168,40 @@ fn the_sdk_for_rust_is_taken_as_it_comes() {
     assert_eq!(span["events"][0]["attributes"]["queue"], "stock");
 }
 
+fn traces(back_end: &Receiver) -> Vec<testkit::Received> {
+    back_end.received().into_iter().filter(|sent| sent.path == "/base/v1/traces").collect()
+}
+
+#[test]
+fn lines_and_numbers_are_sent_on_too_until_a_back_end_refuses_them() {
+    let back_end = Receiver::start(&[503]);
+    let app = app_with(false, &format!("[telemetry]\nexport = \"http://{}\"\n", back_end.address()));
+    let told = |path: &str, text: &str| {
+        let has = |body: &[u8]| body.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+        back_end.received().iter().filter(|sent| sent.path == path && has(&sent.body)).count()
+    };
+    wait_until("web answers", || app.get("/print?text=said-by-web").ok(), Option::is_some).unwrap();
+    let lines = || told("/v1/logs", "said-by-web");
+    wait_until("a line is sent again after it was refused", lines, |count| *count >= 1);
+    assert!(told("/v1/logs", "stdout") >= 1 && told("/v1/logs", "web-1") >= 1);
+    let json = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "queue.length", "gauge": {"dataPoints": [{"asDouble": 4.0}]}}]}]}]});
+    let body = json.to_string();
+    let sent = request(endpoint(&app), "POST", "/v1/metrics", &[("content-type", "application/json")], &body);
+    assert_eq!(sent.unwrap().status, 200);
+    wait_until("what a service measures", || told("/v1/metrics", "queue.length"), |count| *count >= 1);
+    assert!(told("/v1/metrics", "isles.request.duration") >= 1 && told("/v1/metrics", "gateway") >= 1);
+
+    let none = Receiver::start(&[404; 1000]);
+    let app = app_with(false, &format!("[telemetry]\nexport = \"http://{}\"\n", none.address()));
+    wait_until(
+        "it is refused",
+        || none.received().iter().any(|sent| sent.path == "/v1/logs"),
+        |refused| *refused,
+    );
+    wait_until("and said", || app.control_log(), |log| log.contains("takes no logs (404 Not Found)"));
+}
+
 #[test]
 fn what_is_kept_is_sent_on_once_from_where_it_was_left_off() {
     let back_end = Receiver::start(&[503]);
@@ -179,22 +213,22 @@ fn what_is_kept_is_sent_on_once_from_where_it_was_left_off() {
     // How often the back end was sent a text.
     let times = |text: &str| {
         let has = |body: &[u8]| body.windows(text.len()).any(|bytes| bytes == text.as_bytes());
-        back_end.received().iter().filter(|sent| has(&sent.body)).count()
+        traces(&back_end).iter().filter(|sent| has(&sent.body)).count()
     };
     // What came before anything is sent on is not: only from the first look on.
     let number = std::cell::Cell::new(1000);
     let asked = || {
         number.set(number.get() + 1);
         app.get(&format!("/before-{}", number.get())).unwrap();
-        back_end.received().len()
+        traces(&back_end).len()
     };
     wait_until("two exports", asked, |count| *count > 1);
     app.get("/first").unwrap();
     send(endpoint(&app), TRACE, "web", "own work").unwrap();
     wait_until("a passage is sent on", || times("/first"), |count| *count == 1);
     wait_until("and what a service sent", || times("own work"), |count| *count == 1);
-    let sent = back_end.received();
-    assert!(sent.iter().all(|s| s.path == "/base/v1/traces" && s.head.contains("x-key: k3y")), "{sent:?}");
+    let sent = traces(&back_end);
+    assert!(sent.iter().all(|sent| sent.head.contains("x-key: k3y")), "{sent:?}");
     let refused = String::from_utf8_lossy(&sent[0].body).into_owned();
     let at = refused.find("/before-").unwrap();
     assert_eq!(times(&refused[at..at + "/before-1000".len()]), 2, "what was refused came again");

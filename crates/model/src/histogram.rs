@@ -99,6 +99,13 @@ impl Histogram {
         found.map(|(bucket, _)| Duration::from_secs_f64(middle_of(usize::from(*bucket))))
     }
 
+    /// The end of each octave in seconds, and how many are no longer than that. What is longer than the last is in none.
+    pub fn octaves(&self) -> Vec<(f64, u64)> {
+        let upto = |end: usize| self.buckets.iter().filter(move |(bucket, _)| usize::from(*bucket) <= end);
+        let octave = |end| (upper_of(end), upto(end).map(|(_, count)| count).sum());
+        (0..BUCKETS - 1).step_by(PER_OCTAVE).map(octave).collect()
+    }
+
     /// The arithmetic mean; none if there are no times.
     pub fn mean(&self) -> Option<Duration> {
         self.sum.checked_div(self.count()).map(Duration::from_micros)

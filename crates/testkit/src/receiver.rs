@@ -23,14 +23,18 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Answers the first requests with these statuses, and all others with 200.
+    /// Answers the first requests at each path with these statuses, and all others with 200.
     pub fn start(first: &'static [u16]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let receiver = Self { address: listener.local_addr().unwrap(), received: Arc::default() };
         let received = receiver.received.clone();
         std::thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                let status = first.get(number).copied().unwrap_or(200);
+            for stream in listener.incoming() {
+                let status = |path: &str| {
+                    let before =
+                        received.lock().unwrap().iter().filter(|request| request.path == path).count();
+                    first.get(before).copied().unwrap_or(200)
+                };
                 // Whoever leaves in the middle has sent nothing.
                 if let Ok(request) = stream.and_then(|stream| answer(stream, status)) {
                     received.lock().unwrap().push(request);
@@ -51,7 +55,7 @@ impl Receiver {
     }
 }
 
-fn answer(stream: TcpStream, status: u16) -> std::io::Result<Received> {
+fn answer(stream: TcpStream, status: impl Fn(&str) -> u16) -> std::io::Result<Received> {
     let mut stream = BufReader::new(stream);
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -67,6 +71,7 @@ fn answer(stream: TcpStream, status: u16) -> std::io::Result<Received> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let status = status(&path);
     let answer = format!("HTTP/1.1 {status} So\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     stream.get_mut().write_all(answer.as_bytes())?;
     Ok(Received { path, head: head.to_lowercase(), body })

@@ -6,7 +6,7 @@
 mod chart;
 mod contract;
 pub mod guard;
-mod line;
+pub mod line;
 mod live;
 mod logs;
 mod manifest;

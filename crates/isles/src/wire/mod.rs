@@ -9,6 +9,7 @@ mod export;
 mod inside;
 mod logs;
 mod metrics;
+mod openmetrics;
 mod outgoing;
 mod platform;
 mod sagas;
@@ -100,7 +101,7 @@ pub async fn start(manifest: PathBuf, parsed: manifest::Parsed, build: bool) -> 
     let more = sagas.as_ref().map(|s| axum::Router::new().nest("/v1/sagas", s.router())).unwrap_or_default();
     let (down, closed) = (CancellationToken::new(), CancellationToken::new());
     let dashboard = console::open(listen, control.paths()).await;
-    export::start(control.clone());
+    export::start(&control);
     let engine = sagas.as_ref().map(sagas::Running::engine);
     let alerts = alerts::watch(control.clone(), engine, dashboard.about.url.clone());
     let wired = Wired::new(control.clone(), manifest, down.clone(), dashboard.about.clone(), alerts);

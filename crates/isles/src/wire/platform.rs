@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deploys;
 use super::logs;
-use super::metrics::Exemplar;
+use super::openmetrics::{self, Exemplar};
 use super::status::{self, About};
 use super::{declared, drift, metrics, traffic, usage};
 
@@ -246,11 +246,11 @@ impl Platform for Wired {
         Box::pin(async move {
             let query = control::SpanQuery { most: EXEMPLARS, ..Default::default() };
             let (spans, counts) = self.control.spans(query).await.map_err(|e| refusal(e, &self.control))?;
-            let exemplars: Vec<Exemplar> = spans.iter().filter_map(metrics::exemplar).collect();
+            let exemplars: Vec<Exemplar> = spans.iter().filter_map(openmetrics::exemplar).collect();
             let report = self.control.traffic().report(Duration::from_secs(1), now());
             let services = self.control.status().borrow().services.keys().cloned().collect::<Vec<_>>();
             let own = services.into_iter().map(|service| (self.control.points(&service), service));
-            Ok(metrics::open_metrics(&report, &exemplars, counts, &own.collect::<Vec<_>>()))
+            Ok(openmetrics::open_metrics(&report, &exemplars, counts, &own.collect::<Vec<_>>()))
         })
     }
 

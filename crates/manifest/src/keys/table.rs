@@ -444,14 +444,14 @@ pub(crate) static ALERTS: Table = Table {
 
 pub(crate) static TELEMETRY: Table = Table {
     title: "telemetry",
-    doc: "Another back end for what is kept.",
+    doc: "Another back end for spans, metrics and logs.",
     keys: &[
         key(
             "export",
             Kind::Template,
-            "The URL of a back end that takes OTLP over HTTP, without `/v1/traces`, such as `http://127.0.0.1:4318`; may contain `${env.NAME}` and `${secret.NAME}`.",
+            "The URL of a back end that takes OTLP over HTTP, without `/v1/…`, such as `http://127.0.0.1:4318`; may contain `${env.NAME}` and `${secret.NAME}`.",
         )
-        .otherwise("spans are sent nowhere")
+        .otherwise("nothing is sent on")
         .also(&["endpoint", "url", "otlp"]),
         key("headers", Kind::Map(&Kind::Template), "Header fields for it; values may contain `${env.NAME}` and `${secret.NAME}`.")
             .otherwise("none")

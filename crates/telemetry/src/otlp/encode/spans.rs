@@ -1,16 +1,15 @@
-//! Spans as an export of OTLP, for another back end.
+//! Spans of the data plane and of services.
 
 use std::collections::BTreeMap;
 
 use model::span::Value;
 use model::{KeptSpan, OwnSpan, Span};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as Wire, Status};
 use prost::Message as _;
+
+use super::{Owner, pair, resource, scope};
 
 /// Span kinds of OTLP.
 const INTERNAL: i32 = 1;
@@ -20,8 +19,8 @@ const ERROR: i32 = 2;
 
 /// The spans of an app as protobuf. A passage through the data plane belongs to the service that was called, as the span of a
 /// sidecar does.
-pub fn export(app: &str, spans: &[KeptSpan]) -> Vec<u8> {
-    let mut resources = BTreeMap::<(String, Option<String>), Vec<Wire>>::new();
+pub fn export_spans(app: &str, spans: &[KeptSpan]) -> Vec<u8> {
+    let mut resources = BTreeMap::<Owner, Vec<Wire>>::new();
     for span in spans {
         let (service, _) = span.services();
         let base = Wire {
@@ -38,18 +37,10 @@ pub fn export(app: &str, spans: &[KeptSpan]) -> Vec<u8> {
         };
         resources.entry((service.to_string(), replica)).or_default().push(wire);
     }
-    let resources = resources.into_iter().map(|((service, replica), spans)| {
-        let name = [("service.name", service), ("service.namespace", app.to_owned())];
-        let instance = replica.map(|replica| ("service.instance.id", replica));
-        let attributes = name.into_iter().chain(instance);
-        let attributes = attributes.map(|(key, text)| pair(key, &Value::Text(text))).collect();
-        let scope =
-            Some(InstrumentationScope { name: "isles".to_owned(), ..InstrumentationScope::default() });
-        ResourceSpans {
-            resource: Some(Resource { attributes, ..Resource::default() }),
-            scope_spans: vec![ScopeSpans { scope, spans, ..ScopeSpans::default() }],
-            ..ResourceSpans::default()
-        }
+    let resources = resources.into_iter().map(|(owner, spans)| ResourceSpans {
+        resource: resource(app, owner),
+        scope_spans: vec![ScopeSpans { scope: scope(), spans, ..ScopeSpans::default() }],
+        ..ResourceSpans::default()
     });
     ExportTraceServiceRequest { resource_spans: resources.collect() }.encode_to_vec()
 }
@@ -102,15 +93,6 @@ fn own(span: &OwnSpan, base: Wire) -> Wire {
     }
 }
 
-fn pair(key: &str, value: &Value) -> KeyValue {
-    let any = match value {
-        Value::Int(number) => Any::IntValue(*number),
-        Value::Text(text) => Any::StringValue(text.clone()),
-        Value::Bool(yes) => Any::BoolValue(*yes),
-    };
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(any) }), ..KeyValue::default() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +109,7 @@ mod tests {
         let service = "orders".parse().unwrap();
         let (first, _) = spans(&service, Written::Json, json.to_string().as_bytes()).unwrap();
         let kept: Vec<KeptSpan> = first.iter().map(|span| KeptSpan::Own(Box::new(span.clone()))).collect();
-        let sent = export("shop", &kept);
+        let sent = export_spans("shop", &kept);
         assert_eq!(spans(&service, Written::Protobuf, &sent).unwrap(), (first, 0));
         let read = ExportTraceServiceRequest::decode(&*sent).unwrap();
         let resource = read.resource_spans[0].resource.clone().unwrap();
