@@ -229,7 +229,10 @@ mod tests {
         Span { from: NOW - seconds, until: NOW + 1, points }
     }
 
-    fn values(history: &History, name: &str, span: Span) -> (u64, Vec<(Option<String>, Vec<(u64, f64)>)>) {
+    /// Values by how many seconds ago they were.
+    type Values = Vec<(Option<String>, Vec<(u64, f64)>)>;
+
+    fn values(history: &History, name: &str, span: Span) -> (u64, Values) {
         let (step, series) = history.read(&"orders".parse().unwrap(), name, span, NOW).unwrap();
         (
             step,

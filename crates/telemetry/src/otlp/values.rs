@@ -22,13 +22,23 @@ pub fn attributes(list: Vec<KeyValue>) -> BTreeMap<String, Value> {
     let mut room = MOST_ALL;
     for pair in list.into_iter().take(MOST_ATTRIBUTES) {
         let Some(any) = pair.value.and_then(|value| value.value) else { continue };
-        let value = if secret::is_named(&pair.key) { Value::Text(MASKED.to_owned()) } else { value(any) };
+        let value = if hides(&pair.key, &any) { Value::Text(MASKED.to_owned()) } else { value(any) };
         let size = pair.key.len().min(MOST_KEY) + if let Value::Text(text) = &value { text.len() } else { 8 };
         let Some(left) = room.checked_sub(size) else { break };
         room = left;
         out.insert(cut(&pair.key, MOST_KEY), value);
     }
     out
+}
+
+/// Whether the value of an attribute is likely to be a secret. A number of tokens, as language models have them, is none.
+fn hides(key: &str, value: &Any) -> bool {
+    let counts = matches!(value, Any::IntValue(_) | Any::DoubleValue(_) | Any::BoolValue(_));
+    if counts {
+        secret::is_named(&key.to_ascii_lowercase().replace("token", ""))
+    } else {
+        secret::is_named(key)
+    }
 }
 
 /// The text of an attribute.
@@ -65,10 +75,10 @@ fn json(any: Any, depth: usize) -> serde_json::Value {
             let pairs = list.values.into_iter().take(MOST_ATTRIBUTES);
             pairs
                 .map(|pair| {
-                    let value = if secret::is_named(&pair.key) {
-                        MASKED.into()
-                    } else {
-                        pair.value.map_or(serde_json::Value::Null, inner)
+                    let any = pair.value.and_then(|value| value.value);
+                    let value = match any {
+                        Some(any) if hides(&pair.key, &any) => MASKED.into(),
+                        any => inner(AnyValue { value: any }),
                     };
                     (cut(&pair.key, MOST_KEY), value)
                 })
@@ -111,6 +121,9 @@ mod tests {
             pair("plain", text("x")),
             pair("http.request.header.authorization", text("Bearer abc")),
             pair("DB_PASSWORD", text("hunter2")),
+            pair("pin.password", Any::IntValue(1234)),
+            pair("llm.token_count", Any::IntValue(17)),
+            pair("llm.token", text("abc")),
             pair("ratio", Any::DoubleValue(0.5)),
             pair("list", list(vec![text("a"), Any::BoolValue(true)])),
             pair("map", map),
@@ -124,6 +137,9 @@ mod tests {
             ("plain", "x"),
             ("http.request.header.authorization", MASKED),
             ("DB_PASSWORD", MASKED),
+            ("pin.password", MASKED),
+            ("llm.token_count", "17"),
+            ("llm.token", MASKED),
             ("ratio", "0.5"),
             ("list", r#"["a",true]"#),
             ("map", r#"{"Password":"•••","a":1}"#),
