@@ -21,6 +21,7 @@ use crate::connection::{CONNECTION_WINDOW, LocalExecutor, STREAM_WINDOW};
 use crate::outbound::Speech;
 use crate::outside::tls::{Tls, agreed_on_h2};
 use crate::table::{Endpoint, Table};
+use crate::wire::Short;
 
 /// How long an unused connection is kept. Below the five seconds after which the common servers of Node and Python
 /// close theirs: a request must not meet that moment.
@@ -266,7 +267,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) =
-        http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        http1::Builder::new().handshake(TokioIo::new(Short(stream))).await.map_err(io::Error::other)?;
     spawn_local(async move {
         if let Err(error) = connection.with_upgrades().await {
             debug!(%error, "a connection to a replica ended");
@@ -283,7 +284,7 @@ where
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Short(stream)))
         .await
         .map_err(io::Error::other)?;
     spawn_local(async move {
