@@ -107,7 +107,11 @@ impl Hop {
 
     /// Whether a trace that begins here is to be recorded.
     pub(crate) fn sample(&self) -> bool {
-        self.lane().is_some_and(|lane| lane.edge.signals.sample(self.worker.moment()))
+        let Some(lane) = self.lane() else { return false };
+        let moment = self.worker.moment();
+        let first = lane.usage.as_ref().is_some_and(|usage| usage.is_first(moment, self.operation));
+        // Asked in any case, since it counts: what is rare comes on top of what is frequent only where that is too much.
+        lane.edge.signals.sample(moment) || first
     }
 
     pub(crate) fn dressed(&mut self, trace: Trace, request_id: Option<&HeaderValue>) {

@@ -8,6 +8,7 @@ use model::Operation;
 
 use crate::link::OperationCounts;
 use crate::records::add;
+use crate::worker::Moment;
 
 /// How a request ended: nobody waited for the answer, or its status began with 2 (or 1), 3, 4, 5.
 pub(crate) const ENDS: usize = 5;
@@ -126,13 +127,32 @@ pub(crate) struct Usage {
     pub operations: Arc<Operations>,
     /// A row of [`ENDS`] for each operation and one more, for each worker.
     workers: Box<[Box<[AtomicU64]>]>,
+    /// The second in which one of each was last chosen for a trace, for each worker.
+    chosen: Box<[Box<[AtomicU64]>]>,
 }
 
 impl Usage {
     pub(crate) fn new(operations: Arc<Operations>, workers: usize) -> Self {
-        let length = (operations.declared.len() + 1) * ENDS;
-        let counts = || (0..length).map(|_| AtomicU64::new(0)).collect();
-        Self { operations, workers: (0..workers.max(1)).map(|_| counts()).collect() }
+        let rows = operations.declared.len() + 1;
+        let of_each = |length: usize| {
+            let one = || (0..length).map(|_| AtomicU64::new(0)).collect();
+            (0..workers.max(1)).map(|_| one()).collect()
+        };
+        Self { operations, workers: of_each(rows * ENDS), chosen: of_each(rows) }
+    }
+
+    /// Whether a request is the first of its operation in this second: one of each is worth a trace, however many others there are.
+    pub(crate) fn is_first(&self, moment: Moment, operation: Option<usize>) -> bool {
+        let row = operation.unwrap_or(self.operations.declared.len());
+        let chosen = &self.chosen[moment.worker % self.chosen.len()][row];
+        // The clock begins with 0, which is for none.
+        let second = moment.now / 1000 + 1;
+        // Only its own worker writes there.
+        let first = chosen.load(Relaxed) != second;
+        if first {
+            chosen.store(second, Relaxed);
+        }
+        first
     }
 
     /// A request to what [`Operations::find`] gave has ended.
@@ -216,6 +236,18 @@ mod tests {
         usage.count(0, None, 3);
         let row = |name: Option<&str>, ends| OperationCounts { name: name.map(str::to_owned), ends };
         assert_eq!(usage.counts(), [row(Some("GET /b"), [0, 2, 0, 0, 1]), row(None, [0, 0, 0, 1, 0])]);
+    }
+
+    #[test]
+    fn one_of_each_operation_in_a_second_is_the_first() {
+        let usage = Usage::new(Arc::new(operations(&["GET /a", "GET /b"])), 2);
+        let first = |worker, now, operation| usage.is_first(Moment { worker, now }, operation);
+        assert_eq!(
+            [0, 0, 999, 1000, 1999].map(|now| first(0, now, Some(0))),
+            [true, false, false, true, false]
+        );
+        assert_eq!([Some(1), Some(1), None, None].map(|of| first(0, 1500, of)), [true, false, true, false]);
+        assert!(first(1, 1500, Some(0)), "each worker counts by itself");
     }
 
     proptest::proptest! {

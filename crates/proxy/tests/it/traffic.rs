@@ -7,7 +7,7 @@ use crate::common::*;
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use model::{Circuit, Kept, Outcomes, Protocol, Span};
+use model::{Circuit, Kept, Operation, Outcomes, Protocol, Span};
 use proxy::link::{EdgeSignals, Signals};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -240,6 +240,27 @@ async fn failures_are_kept_and_of_the_rest_what_was_sampled() {
     let new = spans.len() - given.len();
     assert!((1..200).contains(&new), "{new}");
     assert!(plane.client.spans().await.unwrap().spans.is_empty(), "they are handed out once");
+}
+
+#[tokio::test]
+async fn what_is_called_often_does_not_hide_what_is_called_rarely() {
+    let address = free();
+    let mut table = Table::new().edge(address, "web", "s").upstream("s", Protocol::Http, &[mirror().await]);
+    let operation = |path: &str| Operation { method: "GET".into(), path: path.into(), name: path.into() };
+    table.0.upstreams.get_mut("s").unwrap().operations = ["/often", "/rarely"].map(operation).to_vec();
+    let mut plane = Plane::with(&table.0).await;
+    for n in 0..200 {
+        get(address, "/often").await;
+        // The first of its second, whichever that is, comes when many others have come.
+        if n == 150 {
+            get(address, "/rarely").await;
+        }
+    }
+    edge(&mut plane, Some("web"), 201).await;
+    let spans = spans(&mut plane, 2).await;
+    let of = |path: &str| spans.iter().filter(|span| span.path == path).count();
+    assert_eq!(of("/rarely"), 1);
+    assert!((1..150).contains(&of("/often")), "{}", of("/often"));
 }
 
 #[tokio::test]

@@ -171,13 +171,19 @@ test("one checkout is a saga with every step, and a trace across services", opti
   assert.equal(depth, 2, "the steps of the saga are below the request that began it");
 });
 
-test("a saga is undone on its page", options, async (t) => {
+test("a saga is tried again and undone on its page", options, async (t) => {
   const page = await open(t);
   page.on("dialog", (dialog) => dialog.accept());
   const check_out = await customer(page);
   const answered = check_out("pm_card_slow");
   await page.goto(`${BASE}/sagas?status=running`);
   await page.locator("#live tbody a").first().click();
+  await page.waitForURL("**/sagas/*");
+  const it = page.url();
+  // Nothing waits for another attempt yet, so that this changes nothing, and is no error.
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.waitForURL(it);
+  await page.getByRole("heading", { name: /^checkout/ }).waitFor();
   await page.getByRole("button", { name: "Undo" }).click();
   await page.getByText("ended: undone").waitFor({ timeout: 60_000 });
   await page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: "stock", exact: true }) }).filter({ hasText: "undone" }).first().waitFor();
