@@ -8,7 +8,8 @@ use super::words;
 
 const WIDTH: f64 = 170.0;
 const HEIGHT: f64 = 46.0;
-const GAP_X: f64 = 100.0;
+/// Five columns, as the shop has them, are no wider than a page.
+const GAP_X: f64 = 88.0;
 const GAP_Y: f64 = 26.0;
 const MARGIN: f64 = 12.0;
 
