@@ -103,7 +103,8 @@ def main():
         address, program = chain[0]
         if program == args.isles:
             what, file = kind(known.get(address, []))
-            files[file] += file is not None
+            if file:
+                files[file] += 1
         else:
             what = "kernel" if "kernel" in program else pathlib.Path(program).name
         kinds[what] += 1

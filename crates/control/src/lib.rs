@@ -57,7 +57,7 @@ pub use status::{Health, Preparation, ServiceStatus, Status};
 pub use store::StoreError;
 pub use telemetry::alerts;
 pub use telemetry::otlp::{
-    Intake, SentLog, export_logs, export_metrics, export_spans, router as otlp_router,
+    Intake, SentLog, export_logs, export_metrics, export_spans, router as otlp_router, severity,
 };
 pub use telemetry::{Counts, Edge, Event, Line, Point, Series, Span, SpanQuery, Wanted};
 pub use world::{DataPlane, Mode, Outside};

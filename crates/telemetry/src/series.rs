@@ -20,18 +20,19 @@ const MOST_DUE: usize = 50_000;
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS series (
   id INTEGER PRIMARY KEY, service TEXT NOT NULL, name TEXT NOT NULL, replica TEXT NOT NULL, attributes TEXT NOT NULL,
-  unit TEXT NOT NULL, kind TEXT NOT NULL, last INTEGER NOT NULL, UNIQUE (service, name, replica, attributes)) STRICT;
+  unit TEXT NOT NULL, kind TEXT NOT NULL, UNIQUE (service, name, replica, attributes)) STRICT;
 CREATE TABLE IF NOT EXISTS samples (
   series INTEGER NOT NULL REFERENCES series, tier INTEGER NOT NULL, at INTEGER NOT NULL, value REAL NOT NULL,
   PRIMARY KEY (series, tier, at)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS samples_by_time ON samples (tier, at);
+CREATE TRIGGER IF NOT EXISTS series_without_samples AFTER DELETE ON samples
+  WHEN NOT EXISTS (SELECT 1 FROM samples WHERE series = OLD.series)
+  BEGIN DELETE FROM series WHERE id = OLD.series; END;
 ";
 
 /// One number over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// What is measured.
-    pub name: String,
     /// The process that says so, if it says which it is.
     pub replica: Option<String>,
     /// What tells it apart from others of the name.
@@ -103,13 +104,7 @@ impl History {
             }
             return Err(error);
         }
-        file::forget(&file, "samples", FINEST, self.limits.bytes, now)?;
-        let longest = TIERS.iter().map(|tier| tier.keep).max().unwrap_or_default();
-        let mut remove = file.prepare_cached(
-            "DELETE FROM series WHERE last < ?1 AND id NOT IN (SELECT series FROM samples)",
-        )?;
-        remove.execute([number(now.saturating_sub(longest))])?;
-        Ok(())
+        file::forget(&file, "samples", FINEST, self.limits.bytes, now)
     }
 
     fn put_back(&self, due: BTreeMap<Key, Waiting>) {
@@ -143,7 +138,6 @@ impl History {
                         at: u64,
                         value: f64| {
             let series = found.entry((replica.clone(), attributes.clone())).or_insert_with(|| Series {
-                name: name.to_owned(),
                 replica: Some(replica).filter(|replica| !replica.is_empty()),
                 attributes,
                 unit: unit.to_owned(),
@@ -187,15 +181,14 @@ fn write(file: &mut Connection, due: &BTreeMap<Key, Waiting>) -> Result<(), Stor
     let transaction = file.transaction()?;
     {
         let mut know = transaction.prepare_cached(
-            "INSERT INTO series (service, name, replica, attributes, unit, kind, last) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT DO UPDATE SET unit = excluded.unit, kind = excluded.kind, last = excluded.last RETURNING id",
+            "INSERT INTO series (service, name, replica, attributes, unit, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET unit = excluded.unit, kind = excluded.kind RETURNING id",
         )?;
         let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO samples VALUES (?1, ?2, ?3, ?4)")?;
         for ((service, name, replica, attributes), waiting) in due {
             let (attributes, kind) =
                 (serde_json::to_string(attributes)?, serde_json::to_string(&waiting.kind)?);
-            let last = waiting.values.keys().map(|(_, at)| *at).max().unwrap_or_default();
-            let row = params![service, name, replica, attributes, waiting.unit, kind, number(last)];
+            let row = params![service, name, replica, attributes, waiting.unit, kind];
             let id: i64 = know.query_row(row, |row| row.get(0))?;
             for ((tier, at), value) in &waiting.values {
                 put.execute(params![id, number(*tier as u64), number(*at), value])?;
@@ -272,6 +265,25 @@ mod tests {
         let (step, lines) = values(&history, "heap", last(10 * 86_400, 10_000));
         assert_eq!((step, lines), (300, vec![(None, vec![(300, 7.0)]), one(&[(300, 3.0)])]));
         assert_eq!(values(&history, "nothing", last(3_600, 10)).1, []);
+    }
+
+    #[test]
+    fn numbers_that_come_once_and_never_again_do_not_fill_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(&folder.path().join("a.db"), Limits { bytes: 300_000 }).unwrap();
+        let orders = "orders".parse().unwrap();
+        for round in 0..10 {
+            let at = NOW - 10_000 + round * 1_000;
+            let once: Vec<_> = (0..500).map(|n| measured(&format!("of-{round}-{n}"), "", at, 1.0)).collect();
+            history.add(&orders, &once);
+            history.flush(at + 900).unwrap();
+        }
+        let file = history.file.lock().unwrap();
+        let ask = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert!(file::bytes(&file).unwrap() <= 300_000);
+        let kept = ask("SELECT COUNT(*) FROM series");
+        assert!((1..5_000).contains(&kept), "{kept}");
+        assert_eq!(ask("SELECT COUNT(DISTINCT series) FROM samples"), kept);
     }
 
     #[test]

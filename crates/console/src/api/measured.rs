@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::PointKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -42,7 +43,8 @@ pub struct MeasuredSeries {
     /// The unit, in the words of UCUM; empty where there is none.
     pub unit: String,
     /// `gauge`; `counter`: it only grows; or `distribution`: the count or the sum of one, which only grows too.
-    pub kind: String,
+    #[schema(value_type = String)]
+    pub kind: PointKind,
     /// In order. Steps in which nothing was sent are left out.
     pub points: Vec<MeasuredPoint>,
 }

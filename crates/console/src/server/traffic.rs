@@ -91,6 +91,11 @@ pub struct MetricsParams {
     points: Option<u64>,
 }
 
+/// How far back in seconds, and in how many points, within what is kept and what a page can draw.
+fn over(seconds: Option<u64>, points: Option<u64>) -> (u64, u64) {
+    (seconds.unwrap_or(3_600).clamp(1, 30 * 86_400), points.unwrap_or(120).clamp(1, 1_000))
+}
+
 /// Calls, failures and latencies over time, in steps of a second for an hour, of 10 seconds for a day, of 5 minutes for 30 days.
 #[utoipa::path(get, path = "/v1/metrics", params(MetricsParams),
     responses((status = 200, body = MetricsReport),
@@ -101,11 +106,8 @@ pub async fn metrics(
     params: Result<Query<MetricsParams>, QueryRejection>,
 ) -> Result<Json<MetricsReport>, Refusal> {
     let Query(params) = params?;
-    let query = MetricsQuery {
-        service: params.service,
-        seconds: params.seconds.unwrap_or(3_600).clamp(1, 30 * 86_400),
-        points: params.points.unwrap_or(120).clamp(1, 1_000),
-    };
+    let (seconds, points) = over(params.seconds, params.points);
+    let query = MetricsQuery { service: params.service, seconds, points };
     Ok(Json(context.platform.metrics(&query).await?))
 }
 
@@ -134,12 +136,8 @@ pub async fn measured(
     params: Result<Query<MeasuredParams>, QueryRejection>,
 ) -> Result<Json<MeasuredReport>, Refusal> {
     let Query(params) = params?;
-    let query = MeasuredQuery {
-        service,
-        name: params.name,
-        seconds: params.seconds.unwrap_or(3_600).clamp(1, 30 * 86_400),
-        points: params.points.unwrap_or(120).clamp(1, 1_000),
-    };
+    let (seconds, points) = over(params.seconds, params.points);
+    let query = MeasuredQuery { service, name: params.name, seconds, points };
     Ok(Json(context.platform.series(&query).await?))
 }
 

@@ -79,7 +79,7 @@ pub async fn fragment(web: &Web, service: &str, wanted: &Wanted) -> Result<Fragm
         }
         None => {
             let report = ask(name.to_owned()).await?;
-            let grows = report.series.iter().any(|series| series.kind != "gauge");
+            let grows = report.series.iter().any(|series| series.kind != PointKind::Gauge);
             html! {
                 @if grows { section { h2 { "A second" } (drawings(&rates(&report))) } } @else { (drawings(&report)) }
             }
@@ -161,12 +161,12 @@ fn each(report: &MeasuredReport, points: impl Fn(&MeasuredSeries) -> Vec<Measure
 mod tests {
     use super::*;
 
-    fn report(kind: &str, lines: &[(&str, &[(u64, f64)])]) -> MeasuredReport {
+    fn report(kind: PointKind, lines: &[(&str, &[(u64, f64)])]) -> MeasuredReport {
         let series = lines.iter().map(|(replica, points)| MeasuredSeries {
             replica: Some((*replica).to_owned()),
             attributes: BTreeMap::new(),
             unit: "s".to_owned(),
-            kind: kind.to_owned(),
+            kind,
             points: points.iter().map(|(at, value)| MeasuredPoint { at: at * 1000, value: *value }).collect(),
         });
         MeasuredReport { from: 0, until: 100_000, step: 10_000, series: series.collect() }
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn what_grows_is_drawn_by_the_second_and_survives_a_new_process() {
         let counter = report(
-            "counter",
+            PointKind::Counter,
             &[("a-1", &[(0, 10.0), (10, 30.0), (40, 30.0), (50, 5.0)]), ("a-2", &[(0, 1.0)])],
         );
         assert_eq!(values(&rates(&counter)), [vec![(10, 2.0), (40, 0.0), (50, 0.5)], vec![]]);
@@ -187,9 +187,10 @@ mod tests {
 
     #[test]
     fn a_distribution_is_drawn_as_the_mean_of_what_came_meanwhile() {
-        let counts = report("distribution", &[("a-1", &[(0, 10.0), (10, 14.0), (20, 14.0), (30, 2.0)])]);
+        let counts =
+            report(PointKind::Distribution, &[("a-1", &[(0, 10.0), (10, 14.0), (20, 14.0), (30, 2.0)])]);
         let sums = report(
-            "distribution",
+            PointKind::Distribution,
             &[("a-1", &[(0, 1.0), (10, 3.0), (20, 3.0), (30, 8.0)]), ("a-2", &[(0, 1.0), (9, 2.0)])],
         );
         assert_eq!(values(&means(&counts, &sums)), [vec![(10, 0.5), (30, 4.0)], vec![]]);
@@ -201,13 +202,13 @@ mod tests {
             (0..30).map(|n| (format!("a-{n}"), [(0, 1.0), (10, f64::from(n))])).collect();
         let lines: Vec<(&str, &[(u64, f64)])> =
             lines.iter().map(|(name, points)| (name.as_str(), points.as_slice())).collect();
-        let drawn = drawings(&report("gauge", &lines)).into_string();
+        let drawn = drawings(&report(PointKind::Gauge, &lines)).into_string();
         assert_eq!(drawn.matches("<figure>").count(), DRAWN);
         assert!(
             drawn.contains("The 24 highest of 30.")
                 && drawn.contains("a-29: at most 29.0 s")
                 && !drawn.contains("a-5:")
         );
-        assert!(drawings(&report("gauge", &[("a", &[])])).into_string().contains("Nothing came"));
+        assert!(drawings(&report(PointKind::Gauge, &[("a", &[])])).into_string().contains("Nothing came"));
     }
 }

@@ -144,7 +144,7 @@ impl Platform for InMemory {
             replica: Some("orders-1".to_owned()),
             attributes: [("of".to_owned(), query.name.clone())].into(),
             unit: "{item}".to_owned(),
-            kind: "gauge".to_owned(),
+            kind: model::PointKind::Gauge,
             points,
         };
         async move { Ok(MeasuredReport { from: 0, until, step, series: vec![series] }) }.boxed()

@@ -6,7 +6,6 @@ use console::api::{
     EdgeMetrics, MeasuredPoint, MeasuredReport, MeasuredSeries, MetricPoint, MetricsQuery, MetricsReport,
 };
 use control::{Line, Point, Series, Span};
-use model::PointKind;
 
 /// The time that is asked for, up to `now` (Unix seconds), from a whole step on.
 pub fn span(query: &MetricsQuery, now: u64) -> Span {
@@ -26,12 +25,7 @@ pub fn measured(span: Span, (step, found): (u64, Vec<Series>)) -> MeasuredReport
         replica: series.replica,
         attributes: series.attributes.into_iter().collect(),
         unit: series.unit,
-        kind: match series.kind {
-            PointKind::Gauge => "gauge",
-            PointKind::Counter => "counter",
-            PointKind::Distribution => "distribution",
-        }
-        .to_owned(),
+        kind: series.kind,
         points: series.points.into_iter().map(|(at, value)| MeasuredPoint { at: at * 1000, value }).collect(),
     });
     MeasuredReport {

@@ -9,7 +9,7 @@ mod values;
 
 pub use api::{CALLER, Intake, router};
 pub use decode::{Malformed, Wire, logs, points, spans};
-pub use encode::{SentLog, export_logs, export_metrics, export_spans};
+pub use encode::{SentLog, export_logs, export_metrics, export_spans, severity};
 
 /// A line that a service logged by OTLP.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -179,10 +179,12 @@ test("a saga is tried again and undone on its page", options, async (t) => {
   await page.goto(`${BASE}/sagas?status=running`);
   await page.locator("#live tbody a").first().click();
   await page.waitForURL("**/sagas/*");
-  const it = page.url();
   // Nothing waits for another attempt yet, so that this changes nothing, and is no error.
+  const tried = page.waitForResponse((answer) => answer.url().endsWith("/retry"));
+  const again = page.waitForEvent("load");
   await page.getByRole("button", { name: "Try again" }).click();
-  await page.waitForURL(it);
+  assert.equal((await tried).status(), 303, "back to the page");
+  await again;
   await page.getByRole("heading", { name: /^checkout/ }).waitFor();
   await page.getByRole("button", { name: "Undo" }).click();
   await page.getByText("ended: undone").waitFor({ timeout: 60_000 });

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use console::web::line::{self, TRACE};
 use control::{Control, SentLog};
 use supervisor::{LogLine, Stream};
 use tokio::sync::broadcast::error::RecvError;
@@ -13,7 +14,6 @@ use super::{BATCH, LOOK, REFUSED_PAUSE, Sent, longer, open, request, send};
 
 /// Lines that wait for a back end that does not take them; then the oldest go.
 const WAITING: usize = 20_000;
-const LEVELS: [&str; 7] = ["TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"];
 
 #[derive(Default)]
 struct Queue {
@@ -106,24 +106,28 @@ async fn round(control: &Control, batch: &[SentLog]) -> Result<(usize, Sent), St
     }
 }
 
-fn read(line: &LogLine) -> SentLog {
-    let read = console::web::line::read(&line.text);
+fn read(captured: &LogLine) -> SentLog {
+    let read = line::read(&captured.text);
     // What an SDK sent begins with its severity.
-    let first = read.message.split_whitespace().next().unwrap_or_default();
-    let level = Some(first).filter(|first| read.level.is_empty() && LEVELS.contains(first));
+    let first = read.message.split_whitespace().next().filter(|first| *first == first.to_uppercase());
+    let first = first.map(str::to_lowercase).filter(|first| control::severity(first).is_some());
+    let level = if read.level.is_empty() { first.unwrap_or_default() } else { read.level };
+    let trace = read.fields.iter().find(|(key, _)| TRACE.contains(&key.as_str()));
+    let trace = trace.and_then(|(_, id)| id.parse().ok());
     SentLog {
-        at: line.at,
-        service: line.replica.service.to_string(),
-        replica: line.replica.to_string(),
-        stream: match line.stream {
+        at: captured.at,
+        service: captured.replica.service.to_string(),
+        replica: captured.replica.to_string(),
+        stream: match captured.stream {
             Stream::Out => "stdout",
             Stream::Err => "stderr",
             Stream::Isles => "isles",
             Stream::Otlp => "otlp",
         },
-        level: level.map_or(read.level, str::to_lowercase),
+        level,
         message: read.message,
         fields: read.fields,
+        trace,
     }
 }
 
@@ -148,6 +152,7 @@ mod tests {
             let read = line(&text);
             assert_eq!((read.level.as_str(), read.message.as_str()), (level, message));
             assert!(read.fields.contains(&("trace_id".to_owned(), trace.to_owned())), "{read:?}");
+            assert_eq!(read.trace, trace.parse().ok());
         }
     }
 

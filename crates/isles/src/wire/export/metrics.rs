@@ -1,33 +1,17 @@
 //! All that was counted, and the latest of what services measure. What is not taken need not be sent again: the next has it all.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use control::{Control, Edge, Point};
-use tokio::time::sleep;
 
-use super::{LOOK, REFUSED_PAUSE, Sent, longer, open, request, send};
+use super::{LOOK, REFUSED_PAUSE, Sent, request, send};
 use crate::wire::platform::now;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(15);
 
-pub async fn run(control: Arc<Control>) {
-    let mut pause = LOOK;
-    while open(&control) {
-        pause = match round(&control).await {
-            Ok(pause) => pause,
-            Err(why) => {
-                tracing::warn!("metrics could not be sent on: {why}; look at `export` in [telemetry]");
-                longer(pause)
-            }
-        };
-        sleep(pause).await;
-    }
-}
-
 /// Gives how long to wait for the next.
-async fn round(control: &Control) -> Result<Duration, String> {
+pub async fn round(control: &Control) -> Result<Duration, String> {
     let Some((request, app)) = request(control, "metrics")? else { return Ok(LOOK) };
     let now = now();
     let report = control.traffic().report(Duration::from_secs(1), now);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use control::{Control, Mode};
 use reqwest::{RequestBuilder, StatusCode};
+use tokio::time::sleep;
 
 use super::outgoing;
 
@@ -31,9 +32,28 @@ enum Sent {
 
 /// Begins; ends with the app.
 pub fn start(control: &Arc<Control>) {
-    tokio::spawn(spans::run(control.clone()));
-    tokio::spawn(metrics::run(control.clone()));
+    tokio::spawn(repeat(control.clone(), "spans could not be sent on and are sent again", spans::round));
+    tokio::spawn(repeat(control.clone(), "metrics could not be sent on", metrics::round));
     tokio::spawn(logs::run(control.clone()));
+}
+
+/// Does one round after the other, each as long after the one before as that says; later while the back end is in trouble.
+async fn repeat(
+    control: Arc<Control>,
+    trouble: &'static str,
+    round: impl AsyncFn(&Control) -> Result<Duration, String>,
+) {
+    let mut pause = LOOK;
+    while open(&control) {
+        pause = match round(&control).await {
+            Ok(pause) => pause,
+            Err(why) => {
+                tracing::warn!("{trouble}: {why}; look at `export` in [telemetry]");
+                longer(pause)
+            }
+        };
+        sleep(pause).await;
+    }
 }
 
 fn open(control: &Control) -> bool {

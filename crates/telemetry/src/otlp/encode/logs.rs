@@ -39,8 +39,15 @@ pub struct SentLog {
     pub level: String,
     /// What it says.
     pub message: String,
-    /// The other fields; `trace_id` and `span_id` are what they say.
+    /// The other fields; `span_id` is what it says.
     pub fields: Vec<(String, String)>,
+    /// The trace that it names.
+    pub trace: Option<TraceId>,
+}
+
+/// The number of a severity, by its name in lower case.
+pub fn severity(level: &str) -> Option<i32> {
+    SEVERITIES.iter().find(|(name, _)| *name == level).map(|(_, number)| *number)
 }
 
 /// The lines of an app as protobuf.
@@ -58,21 +65,19 @@ pub fn export_logs(app: &str, lines: &[SentLog]) -> Vec<u8> {
 }
 
 fn record(line: &SentLog) -> LogRecord {
-    let severity = SEVERITIES.iter().find(|(name, _)| *name == line.level);
-    let named = |names: &[&str]| line.fields.iter().find(|(key, _)| names.contains(&key.as_str()));
-    let trace = named(&["trace_id", "traceId", "trace"]).and_then(|(_, id)| id.parse::<TraceId>().ok());
-    let span = named(&["span_id", "spanId"]).and_then(|(_, id)| id.parse::<SpanId>().ok());
+    let span = line.fields.iter().find(|(key, _)| ["span_id", "spanId"].contains(&key.as_str()));
+    let span = span.and_then(|(_, id)| id.parse::<SpanId>().ok());
     let own = line.fields.iter().map(|(key, value)| pair(key, &Value::Text(value.clone())));
     let stream = pair("log.iostream", &Value::Text(line.stream.to_owned()));
     let at = line.at.saturating_mul(1_000_000);
     LogRecord {
         time_unix_nano: at,
         observed_time_unix_nano: at,
-        severity_number: severity.map_or(0, |(_, number)| *number),
+        severity_number: severity(&line.level).unwrap_or_default(),
         severity_text: line.level.to_uppercase(),
         body: Some(AnyValue { value: Some(Any::StringValue(line.message.clone())) }),
         attributes: own.chain([stream]).collect(),
-        trace_id: trace.map(|id| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
+        trace_id: line.trace.map(|id| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
         span_id: span.map(|id| id.0.to_be_bytes().to_vec()).unwrap_or_default(),
         ..LogRecord::default()
     }
@@ -99,6 +104,7 @@ mod tests {
             ]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .to_vec(),
+            trace: "5b8efff798038103d269b633813fc60c".parse().ok(),
         };
         let sent = export_logs("shop", &[line.clone(), SentLog { level: "odd".to_owned(), ..line }]);
         let read = logs(Wire::Protobuf, &sent, 0).unwrap();

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-pub use logs::{SentLog, export_logs};
+pub use logs::{SentLog, export_logs, severity};
 pub use metrics::export_metrics;
 pub use spans::export_spans;
 
